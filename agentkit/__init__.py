@@ -1,0 +1,104 @@
+"""agentkit: an agent for Cohere chat with deterministic tools and a memory of how it got its answers.
+
+Public names come from here, from `agentkit.tools`, `agentkit.memory` and `agentkit.testing`. They are loaded
+when first used, so that ``import agentkit`` costs next to nothing.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from agentkit.agent import Agent
+    from agentkit.cohere_chat import CohereChat
+    from agentkit.errors import (
+        AgentKitError,
+        CassetteError,
+        ConfigError,
+        HistoryError,
+        InputError,
+        ModelError,
+        SessionBusyError,
+        SessionError,
+        StoreError,
+        StoreVersionError,
+        ToolError,
+        UserError,
+    )
+    from agentkit.history import validate_history
+    from agentkit.limits import Limits
+    from agentkit.policy import Outcome, ToolPolicy, policy_of, with_policy
+    from agentkit.turn import Artifact, Citation, Observation, Step, StopReason, ToolCall, Turn, Usage
+
+__version__ = "0.1.0"
+
+_WHERE = {
+    "agent": ["Agent"],
+    "cohere_chat": ["CohereChat"],
+    "errors": [
+        "AgentKitError",
+        "CassetteError",
+        "ConfigError",
+        "HistoryError",
+        "InputError",
+        "ModelError",
+        "SessionBusyError",
+        "SessionError",
+        "StoreError",
+        "StoreVersionError",
+        "ToolError",
+        "UserError",
+    ],
+    "history": ["validate_history"],
+    "limits": ["Limits"],
+    "policy": ["Outcome", "ToolPolicy", "policy_of", "with_policy"],
+    "turn": ["Artifact", "Citation", "Observation", "Step", "StopReason", "ToolCall", "Turn", "Usage"],
+}
+_MODULE_OF = {name: f"agentkit.{module}" for module, names in _WHERE.items() for name in names}
+
+__all__ = [
+    "Agent",
+    "AgentKitError",
+    "Artifact",
+    "CassetteError",
+    "Citation",
+    "CohereChat",
+    "ConfigError",
+    "HistoryError",
+    "InputError",
+    "Limits",
+    "ModelError",
+    "Observation",
+    "Outcome",
+    "SessionBusyError",
+    "SessionError",
+    "Step",
+    "StopReason",
+    "StoreError",
+    "StoreVersionError",
+    "ToolCall",
+    "ToolError",
+    "ToolPolicy",
+    "Turn",
+    "Usage",
+    "UserError",
+    "__version__",
+    "policy_of",
+    "validate_history",
+    "with_policy",
+]
+
+
+def __getattr__(name: str) -> Any:
+    """Load a public name when it is first used."""
+    if name not in _MODULE_OF:
+        raise AttributeError(f"module 'agentkit' has no attribute {name!r}")
+    value = getattr(import_module(_MODULE_OF[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    """The public names, loaded or not."""
+    return sorted(__all__)

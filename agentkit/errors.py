@@ -1,0 +1,69 @@
+"""The error tree: whose fault it is decides the branch, and every message ends with a next step.
+
+::
+
+    AgentKitError
+    ├── UserError (ValueError)      the caller's mistake
+    │   ├── InputError              an empty question, an impossible argument
+    │   ├── ConfigError             tools, limits, patterns, keys or files that cannot work
+    │   ├── SessionError            a session name that is empty, absurd or unknown
+    │   ├── SessionBusyError        a second run in a session that is already running
+    │   └── CassetteError           a recording is missing, stale or does not match
+    ├── ModelError                  the chat model failed or misbehaved
+    │   └── HistoryError            a message list that the v2 chat API would refuse
+    ├── ToolError                   a tool could not do its work
+    └── StoreError                  the memory's database
+        └── StoreVersionError       written by a newer agentkit
+
+A tool's failure inside a run is never raised: it becomes an observation the model reads.
+"""
+
+from __future__ import annotations
+
+
+class AgentKitError(Exception):
+    """Base of every error agentkit raises on purpose."""
+
+
+class UserError(AgentKitError, ValueError):
+    """The caller's mistake: something passed in cannot work."""
+
+
+class InputError(UserError):
+    """A question or another argument of a call is empty or impossible."""
+
+
+class ConfigError(UserError):
+    """Tools, limits, patterns, keys or files that cannot work together."""
+
+
+class SessionError(UserError):
+    """A session name is empty, absurd or unknown."""
+
+
+class SessionBusyError(UserError):
+    """A second run was started in a session that is already running."""
+
+
+class CassetteError(UserError):
+    """A recording is missing, stale, or does not match what was sent."""
+
+
+class ModelError(AgentKitError):
+    """The chat model could not be reached, refused the request, or misbehaved."""
+
+
+class HistoryError(ModelError):
+    """A message list that the v2 chat API would refuse; it was not sent."""
+
+
+class ToolError(AgentKitError):
+    """A tool could not do its work. Inside a run this becomes an observation."""
+
+
+class StoreError(AgentKitError):
+    """The memory's database cannot be read or written."""
+
+
+class StoreVersionError(StoreError):
+    """The database was written by a newer agentkit."""

@@ -1,0 +1,46 @@
+"""What a run may use up."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, get_args, get_type_hints
+
+from agentkit.errors import ConfigError
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Limits:
+    """Bounds of one run. A turn that reaches one is still answered, and says so in `Turn.stop_reason`.
+
+    Attributes:
+        max_steps: Model replies that may ask for tools, 1 or more; then the model is asked to answer without.
+        max_seconds: Wall-clock seconds for the whole run, above 0, None for no limit. It is looked at between
+            steps and cuts the time tools get; a model call under way is not broken off, and the last answer is
+            still asked for.
+        tool_timeout_s: Seconds a tool may take unless its policy says otherwise; None for no limit.
+        max_observation_chars: Characters of one result shown to the model (head and tail are kept); None for
+            no limit. `Step.result` keeps the whole result.
+
+    Raises:
+        ConfigError: A value outside its range.
+    """
+
+    max_steps: int = 15
+    max_seconds: float | None = None
+    tool_timeout_s: float | None = 30.0
+    max_observation_chars: int | None = 200_000
+
+    def __post_init__(self) -> None:
+        """Check the ranges."""
+        for name, hint in get_type_hints(type(self)).items():
+            value: Any = getattr(self, name)
+            optional = type(None) in get_args(hint)
+            whole = hint is int or int in get_args(hint)
+            if value is None and optional:
+                continue
+            is_number = isinstance(value, int if whole else (int, float)) and not isinstance(value, bool)
+            if not (is_number and value > 0):
+                what = "a whole number from 1" if whole else "a number above 0"
+                raise ConfigError(
+                    f"Limits.{name} is {value!r}: give {what}{', or None for no limit' if optional else ''}."
+                )

@@ -1,0 +1,86 @@
+"""The tool seam: what an agent must know about a tool that LangChain's BaseTool does not say."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
+
+from agentkit.errors import ConfigError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from langchain_core.tools import BaseTool
+
+    from agentkit.turn import Artifact, Step
+
+Inherit = Literal["inherit"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ToolPolicy:
+    """How an agent treats one tool.
+
+    Attributes:
+        timeout_s: Wall-clock seconds a call may take. ``"inherit"`` takes `Limits.tool_timeout_s`; None means
+            no limit, and a lone call then runs on the caller's own thread.
+        retry: How often a failed call may be tried again by the executor. Only 0 is acted on today.
+        approval: Whether a person must approve each call. Only False is acted on today.
+        condense: Turns a finished step into the facts memory keeps of it, as JSON-ready keys and values.
+            None takes what the tool's result offers, else memory's own reading of the text.
+
+    Raises:
+        ConfigError: A value outside its range.
+    """
+
+    timeout_s: float | Inherit | None = "inherit"
+    retry: int = 0
+    approval: bool = False
+    condense: Callable[[Step], Mapping[str, Any]] | None = None
+
+    def __post_init__(self) -> None:
+        """Check the ranges."""
+        if isinstance(self.timeout_s, str) and self.timeout_s != "inherit":
+            raise ConfigError(
+                f"ToolPolicy.timeout_s is {self.timeout_s!r}: give seconds, None for no limit, or 'inherit'."
+            )
+        if isinstance(self.timeout_s, (int, float)) and not self.timeout_s > 0:
+            raise ConfigError(f"ToolPolicy.timeout_s is {self.timeout_s}: it must be above 0; None means no limit.")
+        if self.retry or self.approval:
+            raise ConfigError("ToolPolicy.retry and ToolPolicy.approval are not built yet: leave them at 0 and False.")
+
+
+@runtime_checkable
+class Outcome(Protocol):
+    """What a tool may return as the artifact of a LangChain ``content_and_artifact`` result.
+
+    An artifact with these three attributes tells the agent whether the call worked, which files it made, and
+    what memory should keep; any other artifact is handed through untouched.
+    """
+
+    @property
+    def ok(self) -> bool:
+        """Whether the call did what it was asked to."""
+
+    @property
+    def artifacts(self) -> Sequence[Artifact]:
+        """Files the call made."""
+
+    @property
+    def facts(self) -> Mapping[str, Any]:
+        """JSON-ready facts about the call for memory."""
+
+
+def with_policy(tool: BaseTool, policy: ToolPolicy) -> BaseTool:
+    """A copy of `tool` that carries `policy`; the original is left alone."""
+    copy = tool.model_copy()
+    # BaseTool refuses unknown attributes; the policy must ride along without becoming a field of the schema.
+    object.__setattr__(copy, "policy", policy)
+    return copy
+
+
+def policy_of(tool: BaseTool) -> ToolPolicy:
+    """The policy `tool` carries, or the default one."""
+    policy = getattr(tool, "policy", None)
+    return policy if isinstance(policy, ToolPolicy) else ToolPolicy()

@@ -1,0 +1,368 @@
+"""The tools of one agent: checked once when the agent is made, then called so that nothing they do is raised.
+
+Whatever comes of a call, a result, an exception, bad arguments, an unknown name, no answer in time, is an
+`Observation` the model can read.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from langchain_core.messages import ToolMessage
+from langchain_core.runnables import RunnableConfig
+from langchain_core.tools import BaseTool
+from pydantic import BaseModel, ValidationError
+
+from agentkit import prompts, workers
+from agentkit.direct import DirectCall, direct_call
+from agentkit.errors import ConfigError
+from agentkit.loop import Act
+from agentkit.policy import Outcome, ToolPolicy, policy_of
+from agentkit.text import clean, shorten
+from agentkit.turn import Artifact, ErrorKind, Observation, ToolCall
+
+RESERVED_NAMES = frozenset({"recall"})
+"""Names of tools an agent adds by itself."""
+
+_NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
+
+
+@dataclass(frozen=True, slots=True)
+class _Entry:
+    tool: BaseTool
+    policy: ToolPolicy
+    timeout_s: float | None
+    as_message: bool
+    """Whether it must be called with the whole tool call, so that status and artifact come back."""
+    is_async: bool
+    is_sync: bool
+    direct: DirectCall | None
+
+
+class Toolbox:
+    """The tools of one agent, by name."""
+
+    def __init__(self, tools: Sequence[BaseTool], default_timeout_s: float | None) -> None:
+        """Check the tools.
+
+        Args:
+            tools: LangChain tools.
+            default_timeout_s: Seconds for tools whose policy says ``"inherit"``; None for no limit.
+
+        Raises:
+            ConfigError: Not a tool, an impossible or reserved name, or two tools of one name.
+        """
+        self.tools: tuple[BaseTool, ...] = tuple(tools)
+        self._entries: dict[str, _Entry] = {}
+        for tool in self.tools:
+            if not isinstance(tool, BaseTool):
+                raise ConfigError(
+                    f"tools holds {shorten(repr(tool))}, which is not a LangChain tool: decorate a function with "
+                    "@langchain_core.tools.tool, or pass a BaseTool."
+                )
+            self._check_name(tool.name)
+            self._entries[tool.name] = _entry(tool, default_timeout_s)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of the tools, in the order they were given."""
+        return tuple(self._entries)
+
+    def policy(self, name: str) -> ToolPolicy | None:
+        """The policy of the tool of that name, None where there is none."""
+        entry = self._entries.get(name)
+        return entry.policy if entry else None
+
+    def _check_name(self, name: str) -> None:
+        if not _NAME.fullmatch(name):
+            raise ConfigError(
+                f"A tool is named {shorten(name)!r}: a name takes 1 to 64 of A-Z a-z 0-9 _ and -. Rename the tool."
+            )
+        if name in RESERVED_NAMES:
+            raise ConfigError(f"A tool is named {name!r}, which is the name of a built-in one. Rename the tool.")
+        if name in self._entries:
+            raise ConfigError(f"Two tools are named {name!r}: the model could not tell them apart. Rename one.")
+
+    # --- calling -----------------------------------------------------------------------------------------
+
+    def act(self, act: Act, config: RunnableConfig) -> list[Observation]:
+        """Run the calls, side by side, and wait for them; results in the order of the calls."""
+        prepared = [self._prepare(call) for call in act.calls]
+        if len(prepared) == 1 and isinstance(prepared[0], _Entry):
+            timeout_s = _least(prepared[0].timeout_s, act.seconds_left)
+            if timeout_s is None:
+                return [_guarded(prepared[0], act.calls[0], config)]
+        began = time.monotonic()
+        jobs = [
+            workers.start(partial(_guarded, entry, call, config)) if isinstance(entry, _Entry) else entry
+            for entry, call in zip(prepared, act.calls, strict=True)
+        ]
+        results = []
+        for job, entry, call in zip(jobs, prepared, act.calls, strict=True):
+            if isinstance(job, Observation):
+                results.append(job)
+                continue
+            assert isinstance(entry, _Entry)
+            timeout_s = _least(entry.timeout_s, act.seconds_left)
+            in_time = job.wait(None if timeout_s is None else timeout_s - (time.monotonic() - began))
+            results.append(_collected(job, call) if in_time else _timed_out(call, timeout_s or 0.0))
+        return results
+
+    async def aact(self, act: Act, config: RunnableConfig) -> list[Observation]:
+        """As `act`, without blocking the event loop."""
+        prepared = [self._prepare(call) for call in act.calls]
+        return await asyncio.gather(
+            *(
+                _awaited(entry, call, config, _least(entry.timeout_s, act.seconds_left))
+                if isinstance(entry, _Entry)
+                else _ready(entry)
+                for entry, call in zip(prepared, act.calls, strict=True)
+            )
+        )
+
+    def _prepare(self, call: ToolCall) -> _Entry | Observation:
+        entry = self._entries.get(call.name)
+        if entry is None:
+            return _failure(prompts.unknown_tool(call.name, self._entries), "unknown_tool")
+        if call.error is not None:
+            return _failure(prompts.invalid_json(call.name, call.raw or "", call.error), "invalid_arguments")
+        return entry
+
+
+def _entry(tool: BaseTool, default_timeout_s: float | None) -> _Entry:
+    policy = policy_of(tool)
+    coroutine = getattr(tool, "coroutine", None)
+    is_async = coroutine is not None or (not hasattr(tool, "coroutine") and type(tool)._arun is not BaseTool._arun)
+    return _Entry(
+        tool=tool,
+        policy=policy,
+        timeout_s=default_timeout_s if policy.timeout_s == "inherit" else policy.timeout_s,
+        as_message=tool.response_format != "content"
+        or bool(tool.handle_tool_error)
+        or bool(tool.handle_validation_error)
+        or _wants_call_id(tool),
+        is_async=is_async,
+        is_sync=getattr(tool, "func", tool) is not None,
+        direct=direct_call(tool),
+    )
+
+
+def _wants_call_id(tool: BaseTool) -> bool:
+    """Whether the tool has an argument LangChain fills with the call's id."""
+    schema = tool.args_schema
+    if not (isinstance(schema, type) and issubclass(schema, BaseModel)):
+        return False
+    return any("InjectedToolCallId" in repr(field.metadata) for field in schema.model_fields.values())
+
+
+def _least(*limits: float | None) -> float | None:
+    return min((limit for limit in limits if limit is not None), default=None)
+
+
+def _guarded(entry: _Entry, call: ToolCall, config: RunnableConfig) -> Observation:
+    """Call the tool on this thread. Only what ends the program (Ctrl-C) gets out."""
+    began = time.perf_counter()
+    try:
+        if entry.direct is not None and "callbacks" not in config:
+            raw = entry.direct(call.arguments, config)
+        elif entry.is_sync:
+            raw = entry.tool.invoke(_tool_input(entry, call), config)
+        else:  # a tool that is a coroutine only: it gets an event loop of its own
+            raw = asyncio.run(entry.tool.ainvoke(_tool_input(entry, call), config))
+    except (Exception, SystemExit) as error:
+        return _raised(entry, call, error, time.perf_counter() - began)
+    return observe(call.name, raw, time.perf_counter() - began)
+
+
+async def _awaited(entry: _Entry, call: ToolCall, config: RunnableConfig, timeout_s: float | None) -> Observation:
+    if entry.is_async:
+        return await _awaited_coroutine(entry, call, config, timeout_s)
+    loop = asyncio.get_running_loop()
+    done = asyncio.Event()
+
+    def tell() -> None:
+        # The loop may be gone by the time a tool that ran out of time comes back.
+        if not loop.is_closed():
+            loop.call_soon_threadsafe(done.set)
+
+    job = workers.start(partial(_guarded, entry, call, config), tell)
+    try:
+        await asyncio.wait_for(done.wait(), timeout_s)
+    except TimeoutError:
+        return _timed_out(call, timeout_s or 0.0)
+    return _collected(job, call)
+
+
+async def _awaited_coroutine(
+    entry: _Entry, call: ToolCall, config: RunnableConfig, timeout_s: float | None
+) -> Observation:
+    began = time.perf_counter()
+    task = asyncio.ensure_future(entry.tool.ainvoke(_tool_input(entry, call), config))
+    try:
+        finished, _ = await asyncio.wait({task}, timeout=timeout_s)
+    except asyncio.CancelledError:
+        task.cancel()
+        raise
+    if not finished:  # not awaited: a tool that swallows its cancellation must not hold up the run
+        task.cancel()
+        return _timed_out(call, timeout_s or 0.0)
+    try:
+        raw = task.result()
+    except (Exception, SystemExit, asyncio.CancelledError) as error:
+        return _raised(entry, call, error, time.perf_counter() - began)
+    return observe(call.name, raw, time.perf_counter() - began)
+
+
+async def _ready(observation: Observation) -> Observation:
+    return observation
+
+
+def _tool_input(entry: _Entry, call: ToolCall) -> Any:
+    if not entry.as_message:
+        return call.arguments
+    return {"name": call.name, "args": call.arguments, "id": call.id, "type": "tool_call"}
+
+
+def _collected(job: workers.Job, call: ToolCall) -> Observation:
+    if job.error is not None:  # _guarded lets through only what ends a program
+        return _failure(prompts.tool_failed(call.name, job.error), "exception")
+    observation: Observation = job.value
+    return observation
+
+
+# --- from what a tool gave back to an observation ------------------------------------------------------------
+
+
+def observe(name: str, raw: Any, duration_s: float = 0.0) -> Observation:
+    """What a tool returned, as text, status, artifacts and facts.
+
+    Text stays as it is; everything else becomes JSON where it can, else its ``str``. A LangChain
+    `ToolMessage` brings its own status, and an artifact that is an `Outcome` its own files and facts.
+    """
+    ok, value = True, raw
+    artifacts: tuple[Artifact, ...] = ()
+    facts: dict[str, Any] | None = None
+    error: ErrorKind | None = None
+    if isinstance(raw, ToolMessage):
+        ok = raw.status != "error"
+        value = raw.content if raw.artifact is None else raw.artifact
+        if isinstance(raw.artifact, Outcome):
+            ok = ok and raw.artifact.ok
+            artifacts = tuple(a for a in raw.artifact.artifacts if isinstance(a, Artifact))
+            facts = dict(raw.artifact.facts)
+        raw = raw.content
+    text = _as_text(raw)
+    if text is None:
+        ok, text = False, prompts.not_representable(name, type(raw).__name__)
+    if not ok:
+        error = "failed"
+    return Observation(
+        content=clean(text) or prompts.EMPTY_RESULT,
+        ok=ok,
+        error=error,
+        artifacts=artifacts,
+        duration_s=duration_s,
+        facts=facts,
+        value=value,
+    )
+
+
+def _as_text(value: Any) -> str | None:
+    """`value` as text for the model, None where it has no text that means anything."""
+    if isinstance(value, str):
+        return value
+    if value is None:
+        return ""
+    if isinstance(value, list) and value and all(isinstance(v, dict) and v.get("type") == "text" for v in value):
+        return "\n".join(str(v.get("text", "")) for v in value)  # LangChain content blocks
+    if isinstance(value, BaseModel):
+        return value.model_dump_json()
+    if not isinstance(value, (dict, list, tuple, bool, int, float)):
+        return _own_text(value)
+    try:
+        return json.dumps(value, ensure_ascii=False, default=_json_default)
+    except _NoTextError:
+        return None
+    except (
+        TypeError,
+        ValueError,
+        RecursionError,
+    ):  # keys that are no JSON keys, or a value that holds itself
+        return _own_text(value)
+
+
+class _NoTextError(Exception):
+    """Something inside a result has no text that means anything."""
+
+
+def _json_default(value: Any) -> Any:
+    text = _own_text(value)
+    if text is None:
+        raise _NoTextError
+    return text
+
+
+def _own_text(value: Any) -> str | None:
+    """`str(value)`, unless that is only Python's placeholder with an address in it, or does not work."""
+    kind: Any = type(value)
+    if kind.__str__ is object.__str__ and kind.__repr__ is object.__repr__:
+        return None
+    try:
+        return str(value)
+    except Exception:
+        return None
+
+
+def _failure(text: str, kind: ErrorKind, duration_s: float = 0.0) -> Observation:
+    return Observation(content=clean(text), ok=False, error=kind, duration_s=duration_s)
+
+
+def _timed_out(call: ToolCall, timeout_s: float) -> Observation:
+    return _failure(prompts.tool_timed_out(call.name, timeout_s), "timeout", timeout_s)
+
+
+def _raised(entry: _Entry, call: ToolCall, error: BaseException, duration_s: float) -> Observation:
+    if isinstance(error, ValidationError):
+        problems = _argument_problems(entry.tool, call.arguments)
+        if problems:
+            text = prompts.invalid_arguments(call.name, problems, _expected(entry.tool))
+            return _failure(text, "invalid_arguments", duration_s)
+    return _failure(prompts.tool_failed(call.name, error), "exception", duration_s)
+
+
+def _argument_problems(tool: BaseTool, arguments: dict[str, Any]) -> list[str]:
+    """What is wrong with the arguments; empty where they fit and the tool itself raised a ValidationError."""
+    schema = tool.tool_call_schema
+    if not (isinstance(schema, type) and issubclass(schema, BaseModel)):
+        return []
+    try:
+        schema.model_validate(arguments)
+    except ValidationError as error:
+        return [
+            f"{'.'.join(map(str, e['loc'])) or 'arguments'}: {e['msg']}"
+            + ("" if e["type"] == "missing" else f" (got {shorten(repr(e['input']), 60)})")
+            for e in error.errors()[:5]
+        ]
+    return []
+
+
+def _expected(tool: BaseTool) -> str:
+    schema = tool.tool_call_schema
+    if isinstance(schema, type) and issubclass(schema, BaseModel):
+        schema = schema.model_json_schema()
+    spec = schema if isinstance(schema, dict) else {}
+    required = set(spec.get("required", ()))
+    return (
+        ", ".join(
+            f"{name} ({field.get('type', 'any')}{', required' if name in required else ''})"
+            for name, field in spec.get("properties", {}).items()
+        )
+        or "no arguments"
+    )

@@ -1,0 +1,225 @@
+"""The one vocabulary: a question is a turn, a turn is a chain of steps, a step is a call and its result.
+
+Everything here is a frozen pydantic model that round-trips through JSON (``model_dump_json`` and
+``model_validate_json``). ``Turn.version`` names the shape; a reader refuses a version it does not know.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, Literal
+
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    model_serializer,
+    model_validator,
+)
+
+StopReason = Literal["answered", "max_steps", "max_seconds", "max_tokens", "model_error", "empty_reply", "interrupted"]
+"""Why a turn ended: it was answered; a limit of the run was reached (``max_steps``, ``max_seconds``); the
+model's reply was cut at its own token limit (``max_tokens``); the model ended with an error
+(``model_error``) or said nothing at all (``empty_reply``); the run was broken off (``interrupted``)."""
+
+ErrorKind = Literal["unknown_tool", "invalid_arguments", "exception", "timeout", "failed", "interrupted"]
+"""What went wrong in a call: no tool of that name; arguments that do not fit; the tool raised; it ran out of
+time (outcome unknown); it reported failure itself; it was broken off before its result was stored (outcome
+unknown)."""
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class ToolCall(_Frozen):
+    """A call the model asked for.
+
+    Attributes:
+        id: Unique within the turn.
+        name: The tool's name as the model wrote it.
+        arguments: The parsed arguments; empty where they could not be parsed.
+        error: Why the arguments could not be parsed, or None.
+        raw: The arguments as the model wrote them, where they could not be parsed.
+    """
+
+    id: str
+    name: str
+    arguments: dict[str, Any] = {}
+    error: str | None = None
+    raw: str | None = None
+
+
+class Artifact(_Frozen):
+    """A file a tool made: a plot, a table, a document.
+
+    Attributes:
+        name: File name, without a folder.
+        data: The bytes (base64 in JSON).
+        media_type: MIME type, such as ``image/png``.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", ser_json_bytes="base64", val_json_bytes="base64")
+
+    name: str
+    data: bytes
+    media_type: str = "application/octet-stream"
+
+
+class Observation(_Frozen):
+    """What came of a call, whether it worked or not.
+
+    Attributes:
+        content: The whole text of the result (the model may be shown less: `Step.observation`).
+        ok: Whether the call did what it was asked to.
+        error: What kind of failure, None when `ok`.
+        artifacts: Files the tool made.
+        duration_s: Wall-clock seconds the call took.
+        facts: JSON the tool offers to memory about this call; None means it offers none.
+        value: The tool's own return value, unchanged; kept in this process only, never in JSON.
+    """
+
+    content: str
+    ok: bool = True
+    error: ErrorKind | None = None
+    artifacts: tuple[Artifact, ...] = ()
+    duration_s: float = 0.0
+    facts: dict[str, Any] | None = None
+    value: Any = Field(default=None, exclude=True, repr=False)
+
+
+class Step(_Frozen):
+    """One call and its result.
+
+    Attributes:
+        tool: The tool's name.
+        tool_input: The arguments it was called with.
+        observation: The text the model was shown.
+        ok: Whether the call did what it was asked to.
+        call_id: The call's id in the chat; citations point to it.
+        round: Which model reply asked for it, from 1; the calls of one reply share it.
+        plan: What the model said it would do; on the first step of its round.
+        thinking: The model's thinking before this round; on the first step of its round.
+        result: The full `Observation`, None for a step made by hand.
+    """
+
+    tool: str
+    tool_input: dict[str, Any] = {}
+    observation: str = ""
+    ok: bool = True
+    call_id: str = ""
+    round: int = 0
+    plan: str = ""
+    thinking: str = ""
+    result: Observation | None = None
+
+    # The result's content is nearly always the observation itself: it is written once.
+    @model_serializer(mode="wrap")
+    def _write_content_once(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        data: dict[str, Any] = handler(self)
+        if self.result is not None and self.result.content == self.observation and data.get("result"):
+            data["result"] = {k: v for k, v in data["result"].items() if k != "content"}
+        return data
+
+    @model_validator(mode="before")
+    @classmethod
+    def _read_content_once(cls, data: Any) -> Any:
+        if isinstance(data, dict):
+            result = data.get("result")
+            if isinstance(result, dict) and "content" not in result:
+                data = {**data, "result": {**result, "content": data.get("observation", "")}}
+        return data
+
+
+class Citation(_Frozen):
+    """A stretch of the answer and the calls or documents it rests on.
+
+    Attributes:
+        start: First character in the answer, from 0.
+        end: One past the last character.
+        text: What the model says stands there; its own punctuation may differ from the answer's.
+        sources: Ids as the API gives them: ``<call id>:<n>`` for a tool's result, else a document's id.
+        call_ids: The `Step.call_id` of each source that is a tool's result, without repeats.
+    """
+
+    start: int
+    end: int
+    text: str
+    sources: tuple[str, ...] = ()
+    call_ids: tuple[str, ...] = ()
+
+
+class Usage(_Frozen):
+    """Tokens, summed over the model calls they belong to.
+
+    Attributes:
+        input_tokens: Tokens the model read.
+        output_tokens: Tokens it wrote.
+        model_calls: How many replies that was.
+    """
+
+    input_tokens: int = 0
+    output_tokens: int = 0
+    model_calls: int = 0
+
+    def __add__(self, other: Usage) -> Usage:
+        """Sum of both."""
+        return Usage(
+            input_tokens=self.input_tokens + other.input_tokens,
+            output_tokens=self.output_tokens + other.output_tokens,
+            model_calls=self.model_calls + other.model_calls,
+        )
+
+
+class Turn(_Frozen):
+    """A question, the chain of steps it took, and the answer.
+
+    Attributes:
+        input: The question.
+        steps: The calls and their results, in the order the model asked for them.
+        output: The answer.
+        session: The session it belongs to.
+        number: Its place in the session, from 1; 0 until it has been stored.
+        citations: What in the answer rests on which call or document.
+        usage: Tokens of all model calls of the turn.
+        stop_reason: Why it ended.
+        thinking: The model's thinking before the answer.
+        duration_s: Wall-clock seconds of the whole turn.
+        version: The shape of this JSON.
+    """
+
+    input: str
+    steps: tuple[Step, ...] = ()
+    output: str = ""
+    session: str = ""
+    number: int = 0
+    citations: tuple[Citation, ...] = ()
+    usage: Usage = Usage()
+    stop_reason: StopReason = "answered"
+    thinking: str = ""
+    duration_s: float = 0.0
+    version: Literal[1] = 1
+
+    def cited_calls(self) -> tuple[str, ...]:
+        """Ids of the calls that some citation points to, in order of first citation."""
+        return tuple(dict.fromkeys(c for citation in self.citations for c in citation.call_ids))
+
+    def grounded_output(self, mark: Callable[[tuple[int, ...]], str] | None = None) -> str:
+        """The answer with ``<co: n>...</co: n>`` around what is cited, n being the number of the step, from 0.
+
+        Args:
+            mark: Turns the step numbers into the label; by default they are joined with a comma.
+        """
+        index: Mapping[str, int] = {step.call_id: i for i, step in enumerate(self.steps)}
+        label = mark or (lambda numbers: ",".join(map(str, numbers)))
+        parts, at = [], 0
+        for citation in sorted(self.citations, key=lambda c: (c.start, c.end)):
+            numbers = tuple(dict.fromkeys(index[c] for c in citation.call_ids if c in index))
+            if not numbers or citation.start < at or not citation.start < citation.end <= len(self.output):
+                continue
+            name = label(numbers)
+            cited = self.output[citation.start : citation.end]
+            parts.append(f"{self.output[at : citation.start]}<co: {name}>{cited}</co: {name}>")
+            at = citation.end
+        return "".join(parts) + self.output[at:]

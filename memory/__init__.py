@@ -1,0 +1,37 @@
+"""Augmented memory: memory objects, the store they are kept in, and how they are replayed."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from agentkit.memory.memory import Memory
+    from agentkit.memory.objects import Action, MemoryObject
+    from agentkit.memory.replay import estimate_tokens
+    from agentkit.memory.store import OpenTurn, SessionInfo
+
+_MODULE_OF = {
+    "Action": "objects",
+    "Memory": "memory",
+    "MemoryObject": "objects",
+    "OpenTurn": "store",
+    "SessionInfo": "store",
+    "estimate_tokens": "replay",
+}
+
+__all__ = ["Action", "Memory", "MemoryObject", "OpenTurn", "SessionInfo", "estimate_tokens"]
+
+
+def __getattr__(name: str) -> Any:
+    """Load a public name when it is first used."""
+    if name not in _MODULE_OF:
+        raise AttributeError(f"module 'agentkit.memory' has no attribute {name!r}")
+    value = getattr(import_module(f"agentkit.memory.{_MODULE_OF[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    """The public names, loaded or not."""
+    return sorted(__all__)

@@ -1,0 +1,200 @@
+"""`Memory`: turns go in, what a model should be shown of them comes out."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING
+
+from langchain_core.messages import BaseMessage
+
+from agentkit.errors import ConfigError, InputError
+from agentkit.memory.objects import MemoryObject
+from agentkit.memory.replay import CountTokens, check_mode, estimate_tokens, replay
+from agentkit.memory.summarise import Condense
+from agentkit.sessions import check_session
+from agentkit.text import clean, shorten
+from agentkit.turn import Turn
+
+if TYPE_CHECKING:
+    from agentkit.memory.store import OpenTurn, SessionInfo, Store
+
+
+class Memory:
+    """Keeps the turns of many sessions in an SQL database and replays them as chat messages.
+
+    Append-only: a turn is never changed once it is closed, and its memory object never changes either. Safe to use
+    from several threads, and from several processes on one database: a session can have one turn open at a time.
+    """
+
+    def __init__(
+        self,
+        url: str | os.PathLike[str] | None = None,
+        *,
+        replay: str = "objects",
+        count_tokens: CountTokens | None = None,
+        durability: str = "normal",
+        timeout_s: float = 5.0,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        """Name a database; it is opened, and made where there is none, at first use.
+
+        Args:
+            url: A file's path, or an SQLAlchemy URL (``postgresql+psycopg://...``). None keeps everything in this
+                process.
+            replay: How `replay` shows earlier turns: ``"objects"`` (a note of what was done between question and
+                answer), ``"calls"`` (the tool calls themselves, results condensed), ``"dialogue"`` (question and
+                answer), ``"answers"``, or ``"none"``.
+            count_tokens: Tokens of a text, for budgets. None for an offline estimate on the high side: one token
+                for three bytes of UTF-8.
+            durability: For SQLite: ``"normal"`` survives the death of the process (``kill -9``) but may lose the
+                last turns with the power; ``"full"`` survives that too, and is slower.
+            timeout_s: Seconds to wait for SQLite's write lock, 0 or more.
+            clock: Seconds since 1970.
+
+        Raises:
+            ConfigError: A value none of these can be.
+        """
+        if durability not in ("normal", "full"):
+            raise ConfigError(f"durability is {shorten(repr(durability))}: give 'normal' or 'full'.")
+        if not isinstance(timeout_s, (int, float)) or not timeout_s >= 0:
+            raise ConfigError(f"timeout_s is {shorten(repr(timeout_s))}: give seconds, 0 or more.")
+        location = None if url is None else os.fspath(url)
+        if location is not None and (not isinstance(location, str) or not location.strip() or "\x00" in location):
+            raise ConfigError(f"The memory is {shorten(repr(location))}: give a file's path or an SQLAlchemy URL.")
+        self._location = location
+        self._mode = check_mode(replay)
+        self._count = count_tokens or estimate_tokens
+        self._durability = durability
+        self._timeout_s = timeout_s
+        self._clock = clock
+        self._opened: Store | None = None
+        self._close: Callable[[], None] | None = None
+        self._lock = threading.Lock()
+
+    def append(self, session: str, turn: Turn, *, condense: Mapping[str, Condense] | None = None) -> MemoryObject:
+        """Store a finished turn as the session's next one.
+
+        Args:
+            session: The session; it need not exist.
+            turn: The turn; its own session and number are replaced.
+            condense: How single tools condense their steps, by tool name (`ToolPolicy.condense`).
+
+        Returns:
+            The turn's memory object.
+
+        Raises:
+            SessionError: An impossible session name.
+            SessionBusyError: A turn of the session is running.
+            StoreError: The database cannot be used.
+        """
+        return self._store().append(check_session(session), turn, condense or {})
+
+    def begin(self, session: str, question: str, *, condense: Mapping[str, Condense] | None = None) -> OpenTurn:
+        """Open the session's next turn, to be written down as it goes. A turn a dead process left is closed first.
+
+        Args:
+            session: The session; it need not exist.
+            question: What was asked.
+            condense: As for `append`.
+
+        Raises:
+            SessionError: An impossible session name.
+            SessionBusyError: A turn of the session is running, here or in another process.
+            StoreError: The database cannot be used.
+        """
+        return self._store().open(check_session(session), clean(question), condense or {})
+
+    def turns(self, session: str) -> list[Turn]:
+        """Every closed or interrupted turn of a session, whole, oldest first.
+
+        Raises:
+            SessionError: There is no such session.
+            StoreError: The database cannot be used, or a turn in it cannot be read.
+        """
+        return self._store().turns(check_session(session))
+
+    def objects(self, session: str) -> list[MemoryObject]:
+        """The memory object of each turn of a session, oldest first.
+
+        Raises:
+            SessionError: There is no such session.
+            StoreError: The database cannot be used, or an object in it cannot be read.
+        """
+        return self._store().objects(check_session(session))
+
+    def sessions(self) -> list[SessionInfo]:
+        """All sessions, the last used first.
+
+        Raises:
+            StoreError: The database cannot be used.
+        """
+        return self._store().sessions()
+
+    def replay(self, session: str, max_tokens: int | None = None) -> list[BaseMessage]:
+        """What a model is shown of a session's earlier turns; nothing where there are none.
+
+        Args:
+            session: The session.
+            max_tokens: Tokens the messages may take together, by this memory's counter (each message's text and 4
+                for the message); None for no limit, and then the replay only ever grows at its end.
+
+        Raises:
+            InputError: `max_tokens` is no whole number from 1, or too small for the one line that must stand.
+            StoreError: The database cannot be used.
+        """
+        if max_tokens is not None and (
+            not isinstance(max_tokens, int) or isinstance(max_tokens, bool) or max_tokens < 1
+        ):
+            raise InputError(
+                f"max_tokens is {shorten(repr(max_tokens))}: give a whole number from 1, or None for no limit."
+            )
+        check_session(session)
+        if self._mode == "none":
+            return []
+        newest_first = self._store().newest_objects(session)
+        return replay(newest_first, self._mode, max_tokens=max_tokens, count=self._count)
+
+    def close(self) -> None:
+        """Close the database's connections; the next use opens it again. One in this process is lost."""
+        with self._lock:
+            if self._close is not None:
+                self._close()
+            self._opened = self._close = None
+
+    def __enter__(self) -> Memory:
+        """Use it in a with block, which closes it."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Close it."""
+        self.close()
+
+    def __repr__(self) -> str:
+        """Where it is and how it replays."""
+        return f"Memory({self._location!r}, replay={self._mode!r})"
+
+    def _store(self) -> Store:
+        if self._opened is None:
+            with self._lock:
+                if self._opened is None:
+                    self._open()
+        assert self._opened is not None
+        return self._opened
+
+    def _open(self) -> None:
+        from agentkit.memory.database import Database
+        from agentkit.memory.store import Store
+
+        # A path relative to where the program was when it first used the memory, not where it goes later.
+        location = self._location
+        if location is not None and "://" not in location:
+            location = str(Path(location).absolute())
+        database = Database(location, durability=self._durability, timeout_s=self._timeout_s)
+        self._opened, self._close = Store(database, self._clock), database.close
