@@ -8,7 +8,8 @@
     │   ├── ConfigError             tools, limits, patterns, keys or files that cannot work
     │   ├── SessionError            a session name that is empty, absurd or unknown
     │   ├── SessionBusyError        a second run in a session that is already running
-    │   └── CassetteError           a recording is missing, stale or does not match
+    │   ├── CassetteError           a recording is missing, stale or does not match
+    │   └── NetworkBlockedError     a test left this machine (in agentkit.testing)
     ├── ModelError                  the chat model failed or misbehaved
     │   └── HistoryError            a message list that the v2 chat API would refuse
     ├── ToolError                   a tool could not do its work
