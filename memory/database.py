@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+import sqlite3
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,17 +13,20 @@ from sqlalchemy import (
     Column,
     Engine,
     Float,
+    Insert,
     Integer,
     MetaData,
     String,
     Table,
     Text,
+    Update,
     create_engine,
     event,
     insert,
     inspect,
     select,
 )
+from sqlalchemy.dialects import sqlite
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError, NoSuchModuleError, SQLAlchemyError
 from sqlalchemy.pool import StaticPool
@@ -85,6 +90,8 @@ class Database:
         """
         url = _url(location)
         self.name = location or "the memory of this process"
+        # One in this process has one connection, which threads must take turns with.
+        self._alone = threading.RLock() if location is None else nullcontext()
         self.is_sqlite = url.get_backend_name() == "sqlite"
         try:
             self._engine = _engine(url, timeout_s)
@@ -95,6 +102,7 @@ class Database:
             ) from error
         if self.is_sqlite:
             _set_up_sqlite(self._engine, durability)
+        self._compiled: dict[Insert | Update, str] = {}
         self._writing = self._engine.execution_options(agentkit_write=True)
         with self.translated(), self._writing.begin() as connection:
             self._check_schema(connection)
@@ -102,14 +110,33 @@ class Database:
     @contextmanager
     def reading(self) -> Iterator[Connection]:
         """A transaction that only reads."""
-        with self.translated(), self._engine.begin() as connection:
+        with self._alone, self.translated(), self._engine.begin() as connection:
             yield connection
 
     @contextmanager
     def writing(self) -> Iterator[Connection]:
         """A transaction that writes; in SQLite it has the write lock from its start."""
-        with self.translated(), self._writing.begin() as connection:
+        with self._alone, self.translated(), self._writing.begin() as connection:
             yield connection
+
+    def write(self, statement: Insert | Update, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Execute one statement for each row, in a transaction of their own.
+
+        This is what runs twice in every step of an agent. In SQLite the statement, compiled once by SQLAlchemy, goes
+        straight to the driver, which takes a third of the time; elsewhere the network decides.
+        """
+        if not self.is_sqlite:
+            with self.writing() as connection:
+                connection.execute(statement, rows)
+            return
+        if statement not in self._compiled:
+            self._compiled[statement] = str(statement.compile(dialect=sqlite.dialect(paramstyle="named")))
+        sql = self._compiled[statement]
+        try:
+            with self._alone, closing(self._engine.raw_connection()) as connection:
+                _execute_all(connection.cursor(), sql, rows)
+        except sqlite3.Error as error:
+            raise StoreError(_explained(self.name, str(error))) from error
 
     def close(self) -> None:
         """Close every connection."""
@@ -146,6 +173,19 @@ class Database:
                 f"The memory {shorten(self.name)!r} has schema {found}, this agentkit reads up to {SCHEMA_VERSION}: "
                 "update agentkit, or use another database."
             )
+
+
+def _execute_all(cursor: Any, sql: str, rows: Sequence[Mapping[str, Any]]) -> None:
+    if len(rows) == 1:  # a single statement is a transaction by itself
+        cursor.execute(sql, rows[0])
+        return
+    cursor.execute("BEGIN IMMEDIATE")
+    try:
+        cursor.executemany(sql, rows)
+    except BaseException:
+        cursor.execute("ROLLBACK")
+        raise
+    cursor.execute("COMMIT")
 
 
 def _url(location: str | None) -> URL:

@@ -51,7 +51,7 @@ class SessionInfo:
         return f"{self.name}  {self.turns} turn{'' if self.turns == 1 else 's'}  {shorten(self.first_question)}"
 
 
-_ADD_STEP = insert(db.steps)
+_ADD_STEP = insert(db.steps).values({c.name: bindparam(c.name) for c in db.steps.columns})
 _ADD_RESULT = (
     update(db.steps)
     .where(
@@ -110,15 +110,13 @@ class Store:
 
     def add_calls(self, session: str, number: int, first: int, steps: Sequence[Step]) -> None:
         """Write calls down before they run."""
-        with self._db.writing() as connection:
-            connection.execute(_ADD_STEP, self._step_rows(session, number, first, steps, with_result=False))
+        self._db.write(_ADD_STEP, self._step_rows(session, number, first, steps, with_result=False))
 
     def add_results(self, session: str, number: int, results: Sequence[tuple[int, Step]]) -> None:
         """Write down what came of calls, by their place in the turn."""
         key = {"in_session": session, "in_number": number}
         rows = [{**key, "at_place": place, "result": _result(step), "at": self._clock()} for place, step in results]
-        with self._db.writing() as connection:
-            connection.execute(_ADD_RESULT, rows)
+        self._db.write(_ADD_RESULT, rows)
 
     def close(self, turn: Turn, condense: Mapping[str, Condense], *, state: str = "closed") -> None:
         """Close an open turn and add its object."""

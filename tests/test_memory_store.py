@@ -145,12 +145,20 @@ def test_odd_text_and_values_are_kept(memory):
     assert turn.steps[0].tool_input == {"\\ud800": "an odd \\x00", "when": "an odd \\x00"}
 
 
-def test_many_threads_many_sessions(tmp_path):
-    with Memory(tmp_path / "m.db", timeout_s=30) as memory:
+@pytest.mark.parametrize("name", ["m.db", None])
+def test_many_threads_many_sessions(tmp_path, name):
+    with Memory(tmp_path / name if name else None, timeout_s=30) as memory:
 
         def write(n: int) -> None:
-            for _ in range(5):
-                memory.append(f"s{n}", TURN)
+            for i in range(5):
+                if i % 2:
+                    memory.append(f"s{n}", TURN)
+                else:
+                    running = memory.begin(f"s{n}", "1 + 1?")
+                    running.calls([CALL, OTHER])
+                    running.results([DONE])
+                    running.results([OTHER])
+                    running.finish(TURN)
 
         threads = [threading.Thread(target=write, args=(n,)) for n in range(6)]
         for thread in threads:
