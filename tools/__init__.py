@@ -1,0 +1,45 @@
+"""Deterministic tools: exact codes out of text, Python in a process of its own, JSON out of an answer."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from agentkit.tools.json_reader import read_json
+    from agentkit.tools.python import Execution, PythonInterpreter
+    from agentkit.tools.regex_extractor import RegexExtractor
+    from agentkit.tools.regex_match import Match
+    from agentkit.tools.regex_near import NearMiss
+    from agentkit.tools.regex_pattern import Pattern
+
+__all__ = [
+    "Execution",
+    "Match",
+    "NearMiss",
+    "Pattern",
+    "PythonInterpreter",
+    "RegexExtractor",
+    "read_json",
+]
+
+_HOME = {
+    "Execution": "agentkit.tools.python",
+    "Match": "agentkit.tools.regex_match",
+    "NearMiss": "agentkit.tools.regex_near",
+    "Pattern": "agentkit.tools.regex_pattern",
+    "PythonInterpreter": "agentkit.tools.python",
+    "RegexExtractor": "agentkit.tools.regex_extractor",
+    "read_json": "agentkit.tools.json_reader",
+}
+
+
+# LangChain and RE2 are only imported with the first tool that is used.
+def __getattr__(name: str) -> Any:
+    if name in _HOME:
+        return getattr(import_module(_HOME[name]), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])

@@ -1,0 +1,48 @@
+"""Checks a found value can be put to, by name: ``validate = "luhn"``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+
+def luhn(value: str) -> bool:
+    """Whether the digits of `value` pass the Luhn check of payment cards; blanks and hyphens are skipped."""
+    digits = value.replace(" ", "").replace("-", "")
+    if not (digits.isascii() and digits.isdigit()):
+        return False
+    total = 0
+    for i, digit in enumerate(reversed(digits)):
+        doubled = int(digit) * (1 + i % 2)
+        total += doubled - 9 if doubled > 9 else doubled
+    return total % 10 == 0
+
+
+def mod97(value: str) -> bool:
+    """Whether `value` passes the ISO 7064 mod 97 check as an IBAN does: first four characters moved last."""
+    code = value.replace(" ", "").upper()
+    if len(code) < 5 or not (code.isascii() and code.isalnum()):
+        return False
+    remainder = 0
+    for char in code[4:] + code[:4]:
+        for digit in str(int(char, 36)):
+            remainder = (remainder * 10 + int(digit)) % 97
+    return remainder == 1
+
+
+def uuid(value: str, versions: str = "12345678") -> bool:
+    """Whether `value` is a UUID of RFC 9562: its version is one of `versions`, its variant 8, 9, a or b."""
+    parts = value.removeprefix("urn:").removeprefix("uuid:").split("-")
+    hexadecimal = all(c in "0123456789abcdefABCDEF" for part in parts for c in part)
+    if not hexadecimal or [len(part) for part in parts] != [8, 4, 4, 4, 12]:
+        return False
+    return parts[2][0] in versions and parts[3][0] in "89abAB"
+
+
+CHECKS: dict[str, Callable[[str], bool]] = {
+    "luhn": luhn,
+    "mod97": mod97,
+    "uuid": uuid,
+    "uuid4": lambda value: uuid(value, "4"),
+    "uuid7": lambda value: uuid(value, "7"),
+}
+"""Every name that `Pattern.validate` knows."""
