@@ -97,8 +97,8 @@ class Database:
             self._engine = _engine(url, timeout_s)
         except (NoSuchModuleError, ImportError, ArgumentError) as error:
             raise ConfigError(
-                f"The memory {shorten(self.name, 300)!r} cannot be used: {shorten(error)}. Give a file's path, or a URL "
-                "whose driver is installed (PostgreSQL: pip install 'agentkit-cohere[postgres]')."
+                f"The memory {shorten(self.name, 300)!r} cannot be used: {shorten(error)}. Give a file's path, "
+                "or a URL whose driver is installed (PostgreSQL: pip install 'agentkit-cohere[postgres]')."
             ) from error
         if self.is_sqlite:
             _set_up_sqlite(self._engine, durability)
@@ -170,8 +170,8 @@ class Database:
             )
         if int(found) > SCHEMA_VERSION:
             raise StoreVersionError(
-                f"The memory {shorten(self.name, 300)!r} has schema {found}, this agentkit reads up to {SCHEMA_VERSION}: "
-                "update agentkit, or use another database."
+                f"The memory {shorten(self.name, 300)!r} has schema {found}, "
+                f"this agentkit reads up to {SCHEMA_VERSION}: update agentkit, or use another database."
             )
 
 
