@@ -14,6 +14,7 @@ from typing import Any, Literal
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, ToolMessage
 
 from agentkit import prompts
+from agentkit.failures import FailureStreaks
 from agentkit.history import HistoryCheck
 from agentkit.limits import Limits
 from agentkit.text import head_and_tail
@@ -49,10 +50,20 @@ class Reply:
 
 @dataclass(frozen=True, slots=True)
 class Ask:
-    """Send `messages` to the model, with the tools on offer or without them."""
+    """Send `messages` to the model.
+
+    Attributes:
+        messages: The whole list.
+        limit: The limit that was reached, after which the model answers without tools; None offers the tools.
+    """
 
     messages: list[BaseMessage]
-    offer_tools: bool = True
+    limit: StopReason | None = None
+
+    @property
+    def offer_tools(self) -> bool:
+        """Whether the model may call tools."""
+        return self.limit is None
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,11 +74,13 @@ class Act:
         calls: What to run.
         steps: The same calls as steps without a result, to be written down before they run.
         seconds_left: What is left of `Limits.max_seconds`, None where there is no such limit.
+        allowed: How many of the calls may run, from the first; None for all. The others are told that they were not.
     """
 
     calls: tuple[ToolCall, ...]
     steps: tuple[Step, ...]
     seconds_left: float | None = None
+    allowed: int | None = None
 
 
 def react(
@@ -88,7 +101,7 @@ def react(
     """
     said = list(messages)
     run = _Run(said, limits, clock)
-    stop: StopReason = "max_steps"
+    stop: StopReason | None = None
     for round_number in range(1, limits.max_steps + 1):
         reply: Reply = yield Ask(run.checked())
         run.usage += reply.usage
@@ -97,17 +110,18 @@ def react(
         calls = _with_own_ids(reply.calls, run.check.call_ids, round_number)
         pending = tuple(_pending(call, round_number, reply if i == 0 else None) for i, call in enumerate(calls))
         said.append(_echo(reply, calls))
-        finished: Sequence[Step] = yield Act(calls, pending, run.seconds_left())
+        finished: Sequence[Step] = yield Act(calls, pending, run.seconds_left(), run.calls_left())
         run.steps += finished
         said += [ToolMessage(step.observation, tool_call_id=step.call_id, name=step.tool) for step in finished]
-        if run.out_of_time():
-            stop = "max_seconds"
+        stop = run.limit_after(finished)
+        if stop is not None:
             break
-    limit = f"the limit of {limits.max_steps} steps" if stop == "max_steps" else f"the limit of {limits.max_seconds} s"
-    said.append(HumanMessage(prompts.answer_now(limit)))
-    reply = yield Ask(run.checked(), offer_tools=False)
+    stop = stop or "max_steps"
+    reason = prompts.limit_reached(stop, limits)
+    said.append(HumanMessage(prompts.answer_now(reason)))
+    reply = yield Ask(run.checked(), limit=stop)
     run.usage += reply.usage
-    return run.stopped(reply, stop, prompts.no_answer(limit))
+    return run.stopped(reply, stop, prompts.no_answer(reason))
 
 
 class _Run:
@@ -122,6 +136,7 @@ class _Run:
         self.checked_up_to = 0
         self.steps: list[Step] = []
         self.usage = Usage()
+        self.failures = FailureStreaks()
         question = said[-1] if said else None
         self.question = question.text if isinstance(question, HumanMessage) else ""
 
@@ -136,8 +151,22 @@ class _Run:
             return None
         return max(0.0, self.limits.max_seconds - (self.clock() - self.started))
 
-    def out_of_time(self) -> bool:
-        return self.seconds_left() == 0.0
+    def calls_left(self) -> int | None:
+        most = self.limits.max_tool_calls
+        return None if most is None else max(0, most - len(self.steps))
+
+    def limit_after(self, finished: Sequence[Step]) -> StopReason | None:
+        """The limit that was reached with these steps, None to go on."""
+        limits, usage = self.limits, self.usage
+        if self.failures.repeated(finished, limits.max_same_failures):
+            return "repeated_failure"
+        if limits.max_tool_calls is not None and len(self.steps) >= limits.max_tool_calls:
+            return "max_tool_calls"
+        if limits.max_total_tokens is not None and usage.total_tokens >= limits.max_total_tokens:
+            return "max_total_tokens"
+        if limits.max_cost is not None and usage.cost >= limits.max_cost:
+            return "max_cost"
+        return "max_seconds" if self.seconds_left() == 0.0 else None
 
     def answered(self, reply: Reply) -> Turn:
         if reply.finish == "max_tokens":

@@ -18,15 +18,28 @@ from pydantic import (
     model_validator,
 )
 
-StopReason = Literal["answered", "max_steps", "max_seconds", "max_tokens", "model_error", "empty_reply", "interrupted"]
-"""Why a turn ended: it was answered; a limit of the run was reached (``max_steps``, ``max_seconds``); the
-model's reply was cut at its own token limit (``max_tokens``); the model ended with an error
-(``model_error``) or said nothing at all (``empty_reply``); the run was broken off (``interrupted``)."""
+StopReason = Literal[
+    "answered",
+    "max_steps",
+    "max_tool_calls",
+    "max_seconds",
+    "max_total_tokens",
+    "max_cost",
+    "repeated_failure",
+    "max_tokens",
+    "model_error",
+    "empty_reply",
+    "interrupted",
+]
+"""Why a turn ended: it was answered; a limit of the run was reached (named as in `Limits`); a tool failed in the
+same way again and again (``repeated_failure``); the model's reply was cut at its own token limit (``max_tokens``);
+the model ended with an error (``model_error``) or said nothing at all (``empty_reply``); the run was broken off
+(``interrupted``)."""
 
-ErrorKind = Literal["unknown_tool", "invalid_arguments", "exception", "timeout", "failed", "interrupted"]
+ErrorKind = Literal["unknown_tool", "invalid_arguments", "exception", "timeout", "failed", "interrupted", "not_run"]
 """What went wrong in a call: no tool of that name; arguments that do not fit; the tool raised; it ran out of
 time (outcome unknown); it reported failure itself; it was broken off before its result was stored (outcome
-unknown)."""
+unknown); it was not run because a limit was reached."""
 
 
 class _Frozen(BaseModel):
@@ -75,7 +88,8 @@ class Observation(_Frozen):
         ok: Whether the call did what it was asked to.
         error: What kind of failure, None when `ok`.
         artifacts: Files the tool made.
-        duration_s: Wall-clock seconds the call took.
+        duration_s: Wall-clock seconds the call took, all tries together.
+        tries: How often the tool was called; more than 1 where its policy allows it to be tried again.
         facts: JSON the tool offers to memory about this call; None means it offers none.
         value: The tool's own return value, unchanged; kept in this process only, never in JSON.
     """
@@ -85,6 +99,7 @@ class Observation(_Frozen):
     error: ErrorKind | None = None
     artifacts: tuple[Artifact, ...] = ()
     duration_s: float = 0.0
+    tries: int = 1
     facts: dict[str, Any] | None = None
     value: Any = Field(default=None, exclude=True, repr=False)
 
@@ -157,11 +172,18 @@ class Usage(_Frozen):
         input_tokens: Tokens the model read.
         output_tokens: Tokens it wrote.
         model_calls: How many replies that was.
+        cost: What they cost, in the currency of the agent's `Price`; 0 where it has none.
     """
 
     input_tokens: int = 0
     output_tokens: int = 0
     model_calls: int = 0
+    cost: float = 0.0
+
+    @property
+    def total_tokens(self) -> int:
+        """Tokens read and written."""
+        return self.input_tokens + self.output_tokens
 
     def __add__(self, other: Usage) -> Usage:
         """Sum of both."""
@@ -169,6 +191,7 @@ class Usage(_Frozen):
             input_tokens=self.input_tokens + other.input_tokens,
             output_tokens=self.output_tokens + other.output_tokens,
             model_calls=self.model_calls + other.model_calls,
+            cost=self.cost + other.cost,
         )
 
 
