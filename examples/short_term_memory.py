@@ -36,7 +36,7 @@ def converse(replay: str) -> None:
             render_turn(turn)
     results = [step.result for step in turn.steps if step.result]
     for plot in (artifact for result in results for artifact in result.artifacts):
-        path = Path(f"{replay}_{plot.name}")
+        path = Path(f"{replay}_{Path(plot.name).name}")
         path.write_bytes(plot.data)
         print(f"\n[{replay}] The plot is in {path}.")
     for figure in (figure for result in results for figure in (result.facts or {}).get("figures", ())):
