@@ -73,7 +73,7 @@ def tool_failed(name: str, error: BaseException) -> str:
 def tool_timed_out(name: str, timeout_s: float) -> str:
     """The tool ran out of time; nobody knows how far it got."""
     return (
-        f"{name} timed out after {timeout_s:g} s: outcome unknown, it may still take effect. "
+        f"{name} timed out after {round(timeout_s, 2):g} s: outcome unknown, it may still take effect. "
         f"Check before repeating it, or ask for less."
     )
 

@@ -80,7 +80,8 @@ def test_the_step_limit_still_gets_an_answer():
     messages, offered = requests[-1]
     assert not offered
     assert messages[-1].content == (
-        "Stop here: the limit of 2 steps is reached, and no more tools can be called. Answer now from the results above."
+        "Stop here: the limit of 2 steps is reached, and no more tools can be called. "
+        "Answer now from the results above."
     )
 
 
