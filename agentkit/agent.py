@@ -19,7 +19,9 @@ from langchain_core.messages import BaseMessage, HumanMessage, SystemMessage, co
 from langchain_core.runnables import Runnable, RunnableConfig, ensure_config
 from langchain_core.runnables.config import get_callback_manager_for_config
 from langchain_core.tools import BaseTool
+from pydantic import BaseModel
 
+from agentkit.answers import AnswerCheck, CallAsText, StructuredOutput, empty_reply
 from agentkit.errors import ConfigError, InputError, SessionBusyError
 from agentkit.events import Event, LimitReached, ToolFinished, ToolStarted, TurnFinished, TurnStarted
 from agentkit.limits import Limits, Price
@@ -65,6 +67,7 @@ class Agent(Runnable[Any, Any]):
         memory: Memory | None = None,
         limits: Limits | None = None,
         price: Price | Mapping[str, Price] | None = None,
+        output: type[BaseModel] | None = None,
         clock: Callable[[], float] = time.monotonic,
         new_session: Callable[[], str] | None = None,
     ) -> None:
@@ -79,6 +82,8 @@ class Agent(Runnable[Any, Any]):
             limits: Bounds of a run; None for ``Limits()``: 15 steps, 30 s a tool, 5 equal failures in a row.
             price: What the model's tokens cost, or a table of prices by model name, for `Usage.cost` and
                 `Limits.max_cost`; None counts no cost.
+            output: The pydantic model an answer must fit, as JSON; `Turn.data` is then one of it. An answer that does
+                not fit is shown to the model with what is wrong, twice at most. None takes any answer.
             clock: Seconds from any fixed point, for `Limits.max_seconds` and durations.
             new_session: Makes the id of a session nobody named; by default a random UUID in hex.
 
@@ -91,7 +96,11 @@ class Agent(Runnable[Any, Any]):
         if self.limits.max_cost is not None and price is None:
             raise ConfigError("Limits.max_cost needs to know what tokens cost: give the agent a price.")
         self._toolbox = Toolbox(tools, self.limits.tool_timeout_s, max_parallel=self.limits.max_parallel)
-        self._edge = Edge(model, self._toolbox.tools, price)
+        self._output = None if output is None else StructuredOutput(output)
+        self._checks: list[AnswerCheck] = [empty_reply, CallAsText(frozenset(self._toolbox.names))]
+        if self._output is not None:
+            self._checks.append(self._output)
+        self._edge = Edge(model, self._toolbox.tools, price, self._output.schema if self._output else None)
         self._clock = clock
         self._new_session = new_session or (lambda: uuid.uuid4().hex)
         self._running: set[str] = set()
@@ -253,7 +262,7 @@ class Agent(Runnable[Any, Any]):
                     journal.calls(wanted.steps)
                     seen = zip(wanted.steps, self._toolbox.act(wanted, config), strict=True)
                     wanted = _advance(flow, [self._finished(step, result, journal) for step, result in seen])
-            return journal.finish(wanted)
+            return self._with_data(journal.finish(wanted))
 
     async def _arun(self, request: _Request, config: RunnableConfig) -> Turn:
         with self._turn(request) as (flow, journal):
@@ -268,7 +277,7 @@ class Agent(Runnable[Any, Any]):
                         async for observation in seen:
                             done.append(self._finished(wanted.steps[len(done)], observation, journal))
                     wanted = _advance(flow, done)
-            return journal.finish(wanted)
+            return self._with_data(journal.finish(wanted))
 
     def _events(self, request: _Request, config: RunnableConfig) -> Iterator[Event]:
         with self._turn(request) as (flow, journal):
@@ -291,7 +300,7 @@ class Agent(Runnable[Any, Any]):
                         answer.append(self._finished(step, seen, journal))
                         yield ToolFinished(answer[-1])
                 wanted = _advance(flow, answer)
-            turn = journal.finish(wanted)
+            turn = self._with_data(journal.finish(wanted))
         yield TurnFinished(turn)
 
     async def _aevents(self, request: _Request, config: RunnableConfig) -> AsyncIterator[Event]:
@@ -319,8 +328,16 @@ class Agent(Runnable[Any, Any]):
                             answer.append(self._finished(wanted.steps[len(answer)], observation, journal))
                             yield ToolFinished(answer[-1])
                 wanted = _advance(flow, answer)
-            turn = journal.finish(wanted)
+            turn = self._with_data(journal.finish(wanted))
         yield TurnFinished(turn)
+
+    def _with_data(self, turn: Turn) -> Turn:
+        if self._output is None or turn.stop_reason == "invalid_output":
+            return turn
+        try:
+            return turn.model_copy(update={"data": self._output.read(turn.output)})
+        except ValueError:  # a turn that ended at a limit or was cut
+            return turn
 
     def _finished(self, step: Step, seen: Observation, journal: _Journal) -> Step:
         done = finished(step, seen, self.limits.max_observation_chars)
@@ -333,7 +350,8 @@ class Agent(Runnable[Any, Any]):
         with self._alone(request.session):
             journal = _Journal(self.memory, request, self._condense)
             try:
-                flow = react(self._messages(request), limits=self.limits, clock=self._clock)
+                messages = self._messages(request)
+                flow = react(messages, limits=self.limits, clock=self._clock, checks=self._checks)
                 yield flow, journal
             except BaseException:
                 journal.interrupt()

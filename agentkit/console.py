@@ -41,6 +41,8 @@ _STOPPED: dict[StopReason, str] = {
     "max_tokens": "the model's reply was cut at its token limit",
     "model_error": "the model ended with an error",
     "empty_reply": "the model ended without an answer",
+    "call_as_text": "the model wrote a tool call as text",
+    "invalid_output": "the answer is not of the wanted form",
     "interrupted": "the run was broken off",
 }
 _ROLES = {"human": "user", "ai": "assistant"}

@@ -22,6 +22,9 @@ from agentkit.turn import Citation, Observation, Step, StopReason, ToolCall, Tur
 
 Finish = Literal["complete", "tool_call", "max_tokens", "error"]
 
+MAX_MENDS = 2
+"""How often in a turn the model is told what is wrong with its answer."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reply:
@@ -49,21 +52,38 @@ class Reply:
 
 
 @dataclass(frozen=True, slots=True)
+class Complaint:
+    """What is wrong with an answer.
+
+    Attributes:
+        stop: How the turn ends if the model does not mend it.
+        text: What the model is told.
+        wants_json: Whether the next answer must be JSON, so that no tools are offered with it.
+    """
+
+    stop: StopReason
+    text: str
+    wants_json: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Ask:
     """Send `messages` to the model.
 
     Attributes:
         messages: The whole list.
         limit: The limit that was reached, after which the model answers without tools; None offers the tools.
+        wants_json: Whether the reply must be JSON of the agent's output, and nothing else.
     """
 
     messages: list[BaseMessage]
     limit: StopReason | None = None
+    wants_json: bool = False
 
     @property
     def offer_tools(self) -> bool:
         """Whether the model may call tools."""
-        return self.limit is None
+        return self.limit is None and not self.wants_json
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +104,11 @@ class Act:
 
 
 def react(
-    messages: Sequence[BaseMessage], *, limits: Limits, clock: Callable[[], float]
+    messages: Sequence[BaseMessage],
+    *,
+    limits: Limits,
+    clock: Callable[[], float],
+    checks: Sequence[Callable[[Reply], Complaint | None]] = (),
 ) -> Generator[Ask | Act, Any, Turn]:
     """Run one turn over a message list that ends with the question.
 
@@ -92,6 +116,8 @@ def react(
         messages: System message, replayed history and the question, in order.
         limits: When to stop.
         clock: Seconds from any fixed point; only differences are used.
+        checks: What an answer must pass. The model is told of the first complaint, `MAX_MENDS` times in a turn; each
+            time counts as a step.
 
     Returns:
         The turn, without session and number.
@@ -102,11 +128,16 @@ def react(
     said = list(messages)
     run = _Run(said, limits, clock)
     stop: StopReason | None = None
+    complaint: Complaint | None = None
     for round_number in range(1, limits.max_steps + 1):
-        reply: Reply = yield Ask(run.checked())
+        reply: Reply = yield Ask(run.checked(), wants_json=complaint is not None and complaint.wants_json)
         run.usage += reply.usage
         if not reply.calls:
-            return run.answered(reply)
+            complaint = run.complaint(reply, checks)
+            if complaint is None or run.mends >= MAX_MENDS or round_number == limits.max_steps:
+                return run.answered(reply, complaint)
+            run.tell(reply, complaint)
+            continue
         calls = _with_own_ids(reply.calls, run.check.call_ids, round_number)
         pending = tuple(_pending(call, round_number, reply if i == 0 else None) for i, call in enumerate(calls))
         said.append(_echo(reply, calls))
@@ -137,6 +168,7 @@ class _Run:
         self.steps: list[Step] = []
         self.usage = Usage()
         self.failures = FailureStreaks()
+        self.mends = 0
         question = said[-1] if said else None
         self.question = question.text if isinstance(question, HumanMessage) else ""
 
@@ -168,11 +200,24 @@ class _Run:
             return "max_cost"
         return "max_seconds" if self.seconds_left() == 0.0 else None
 
-    def answered(self, reply: Reply) -> Turn:
+    def complaint(self, reply: Reply, checks: Iterable[Callable[[Reply], Complaint | None]]) -> Complaint | None:
+        if reply.finish in ("max_tokens", "error"):
+            return None  # it is named as what it is, and asking again would run into the same
+        return next((c for check in checks if (c := check(reply)) is not None), None)
+
+    def tell(self, reply: Reply, complaint: Complaint) -> None:
+        self.mends += 1
+        if reply.text.strip():
+            self.said.append(reply.message)
+        self.said.append(HumanMessage(complaint.text))
+
+    def answered(self, reply: Reply, complaint: Complaint | None) -> Turn:
         if reply.finish == "max_tokens":
             return self._turn(reply, "max_tokens", reply.text)
         if reply.finish == "error":
             return self._turn(reply, "model_error", reply.text)
+        if complaint is not None:
+            return self._turn(reply, complaint.stop, reply.text)
         return self._turn(reply, "answered" if reply.text.strip() else "empty_reply", reply.text)
 
     def stopped(self, reply: Reply, stop: StopReason, no_answer: str) -> Turn:

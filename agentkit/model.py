@@ -61,6 +61,7 @@ class Edge:
         model: str | BaseChatModel,
         tools: Sequence[BaseTool],
         price: Price | Mapping[str, Price] | None = None,
+        schema: Mapping[str, Any] | None = None,
     ) -> None:
         """Take a model's name or a LangChain chat model.
 
@@ -69,6 +70,8 @@ class Edge:
                 environment holds them now; or any LangChain chat model, used as it is.
             tools: What the model is offered.
             price: What its tokens cost, or a table of prices by model name; None counts no cost.
+            schema: The JSON schema answers must have. Cohere's models are held to it where no tools are offered with
+                the request; other models are only told when an answer does not fit.
 
         Raises:
             ConfigError: No such kind of model, no key, or no price of the model in the table.
@@ -91,6 +94,7 @@ class Edge:
                 "or a LangChain chat model."
             )
         self._price = _price_of(model, price)
+        self._schema = schema
 
     @property
     def model(self) -> BaseChatModel:
@@ -140,7 +144,14 @@ class Edge:
         cost = self._price.of(used.input_tokens, used.output_tokens)
         return replace(reply, usage=used.model_copy(update={"cost": cost}))
 
+    def _held_to(self, schema: Mapping[str, Any]) -> Runnable[Any, Any]:
+        if self.model._llm_type != "cohere-chat":
+            return self.model
+        return self.model.bind(response_format={"type": "json_object", "schema": dict(schema)})
+
     def _runnable(self, ask: Ask) -> Runnable[Any, Any]:
+        if self._schema is not None and (ask.wants_json or not self._tools):
+            return self._held_to(self._schema)
         if not ask.offer_tools or not self._tools:
             return self.model
         if self._bound is None:

@@ -10,7 +10,7 @@ from agentkit.text import shorten
 from agentkit.turn import StopReason
 
 EMPTY_RESULT = "(no output)"
-EMPTY_ANSWER = "(no answer)"
+EMPTY_REPLY = "Your last reply was empty. Answer the question, or call a tool."
 
 
 def limit_reached(stop: StopReason, limits: Limits) -> str:
@@ -34,6 +34,18 @@ def answer_now(reason: str) -> str:
 def no_answer(reason: str) -> str:
     """Stands for the answer where the model gave none after a limit was reached."""
     return f"No answer: {reason}, and the model did not answer without tools."
+
+
+def call_as_text(name: str) -> str:
+    """The model wrote a call instead of making it."""
+    return f"You wrote a call of {name} as text, so nothing was called. Call the tool, or answer in words."
+
+
+def invalid_output(problem: str, schema: str) -> str:
+    """The answer is not of the wanted form."""
+    return (
+        f"Your answer does not have the form that is needed: {problem}. Answer with JSON only, of this schema: {schema}"
+    )
 
 
 def not_run(name: str) -> str:

@@ -29,12 +29,15 @@ StopReason = Literal[
     "max_tokens",
     "model_error",
     "empty_reply",
+    "call_as_text",
+    "invalid_output",
     "interrupted",
 ]
 """Why a turn ended: it was answered; a limit of the run was reached (named as in `Limits`); a tool failed in the
 same way again and again (``repeated_failure``); the model's reply was cut at its own token limit (``max_tokens``);
-the model ended with an error (``model_error``) or said nothing at all (``empty_reply``); the run was broken off
-(``interrupted``)."""
+the model ended with an error (``model_error``), said nothing at all (``empty_reply``), wrote a tool call as text
+(``call_as_text``) or gave no answer of the wanted form (``invalid_output``), even after it was told; the run was
+broken off (``interrupted``)."""
 
 ErrorKind = Literal["unknown_tool", "invalid_arguments", "exception", "timeout", "failed", "interrupted", "not_run"]
 """What went wrong in a call: no tool of that name; arguments that do not fit; the tool raised; it ran out of
@@ -209,6 +212,8 @@ class Turn(_Frozen):
         stop_reason: Why it ended.
         thinking: The model's thinking before the answer.
         duration_s: Wall-clock seconds of the whole turn.
+        data: The answer as the agent's ``output`` model, None without one or where it did not fit; kept in this
+            process only, never in JSON, where `output` has it as text.
         version: The shape of this JSON.
     """
 
@@ -222,6 +227,7 @@ class Turn(_Frozen):
     stop_reason: StopReason = "answered"
     thinking: str = ""
     duration_s: float = 0.0
+    data: Any = Field(default=None, exclude=True, repr=False)
     version: Literal[1] = 1
 
     def cited_calls(self) -> tuple[str, ...]:
