@@ -27,7 +27,7 @@ if TYPE_CHECKING:
         UserError,
     )
     from agentkit.history import validate_history
-    from agentkit.limits import Limits
+    from agentkit.limits import Limits, Price
     from agentkit.policy import Outcome, ToolPolicy, policy_of, with_policy
     from agentkit.turn import Artifact, Citation, Observation, Step, StopReason, ToolCall, Turn, Usage
 
@@ -51,7 +51,7 @@ _WHERE = {
         "UserError",
     ],
     "history": ["validate_history"],
-    "limits": ["Limits"],
+    "limits": ["Limits", "Price"],
     "policy": ["Outcome", "ToolPolicy", "policy_of", "with_policy"],
     "turn": ["Artifact", "Citation", "Observation", "Step", "StopReason", "ToolCall", "Turn", "Usage"],
 }
@@ -71,6 +71,7 @@ __all__ = [
     "ModelError",
     "Observation",
     "Outcome",
+    "Price",
     "SessionBusyError",
     "SessionError",
     "Step",

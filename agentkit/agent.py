@@ -7,8 +7,8 @@ import sys
 import threading
 import time
 import uuid
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Callable, Generator, Iterator, Mapping, Sequence
+from contextlib import aclosing, contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -19,10 +19,13 @@ from langchain_core.messages import BaseMessage, HumanMessage, SystemMessage, co
 from langchain_core.runnables import Runnable, RunnableConfig, ensure_config
 from langchain_core.runnables.config import get_callback_manager_for_config
 from langchain_core.tools import BaseTool
+from pydantic import BaseModel
 
-from agentkit.errors import InputError, SessionBusyError
-from agentkit.limits import Limits
-from agentkit.loop import Act, Ask, finished, react
+from agentkit.answers import AnswerCheck, CallAsText, StructuredOutput, empty_reply
+from agentkit.errors import ConfigError, InputError, SessionBusyError
+from agentkit.events import Event, LimitReached, ToolFinished, ToolStarted, TurnFinished, TurnStarted
+from agentkit.limits import Limits, Price
+from agentkit.loop import Act, Ask, Reply, finished, react
 from agentkit.model import Edge
 from agentkit.sessions import check_session
 from agentkit.text import clean, shorten
@@ -63,6 +66,8 @@ class Agent(Runnable[Any, Any]):
         system: str = "",
         memory: Memory | None = None,
         limits: Limits | None = None,
+        price: Price | Mapping[str, Price] | None = None,
+        output: type[BaseModel] | None = None,
         clock: Callable[[], float] = time.monotonic,
         new_session: Callable[[], str] | None = None,
     ) -> None:
@@ -74,7 +79,11 @@ class Agent(Runnable[Any, Any]):
             tools: LangChain tools, with names that differ.
             system: The system message ("preamble"), sent first and verbatim; "" sends none.
             memory: Where turns are kept and earlier ones replayed from; None keeps and replays nothing.
-            limits: Bounds of a run; None for ``Limits()``: 15 steps, 30 s a tool.
+            limits: Bounds of a run; None for ``Limits()``: 15 steps, 30 s a tool, 5 equal failures in a row.
+            price: What the model's tokens cost, or a table of prices by model name, for `Usage.cost` and
+                `Limits.max_cost`; None counts no cost.
+            output: The pydantic model an answer must fit, as JSON; `Turn.data` is then one of it. An answer that does
+                not fit is shown to the model with what is wrong, twice at most. None takes any answer.
             clock: Seconds from any fixed point, for `Limits.max_seconds` and durations.
             new_session: Makes the id of a session nobody named; by default a random UUID in hex.
 
@@ -84,8 +93,14 @@ class Agent(Runnable[Any, Any]):
         self.limits = limits or Limits()
         self.system = clean(system)
         self.memory = memory
-        self._toolbox = Toolbox(tools, self.limits.tool_timeout_s)
-        self._edge = Edge(model, self._toolbox.tools)
+        if self.limits.max_cost is not None and price is None:
+            raise ConfigError("Limits.max_cost needs to know what tokens cost: give the agent a price.")
+        self._toolbox = Toolbox(tools, self.limits.tool_timeout_s, max_parallel=self.limits.max_parallel)
+        self._output = None if output is None else StructuredOutput(output)
+        self._checks: list[AnswerCheck] = [empty_reply, CallAsText(frozenset(self._toolbox.names))]
+        if self._output is not None:
+            self._checks.append(self._output)
+        self._edge = Edge(model, self._toolbox.tools, price, self._output.schema if self._output else None)
         self._clock = clock
         self._new_session = new_session or (lambda: uuid.uuid4().hex)
         self._running: set[str] = set()
@@ -150,15 +165,67 @@ class Agent(Runnable[Any, Any]):
         Raises:
             InputError: No question, or keys of the wrong type; otherwise as `run`.
         """
-        _refuse_kwargs(kwargs)
+        _refuse_kwargs("invoke", kwargs)
         request = self._request(input, None, config)
         return _as_dict(input, self._traced(request, config))
 
     async def ainvoke(self, input: Any, config: RunnableConfig | None = None, **kwargs: Any) -> dict[str, Any]:
         """As `invoke`, without blocking the event loop."""
-        _refuse_kwargs(kwargs)
+        _refuse_kwargs("invoke", kwargs)
         request = self._request(input, None, config)
         return _as_dict(input, await self._atraced(request, config))
+
+    def stream(
+        self, input: Any, config: RunnableConfig | None = None, *, session: str | None = None, **kwargs: Any
+    ) -> Iterator[Event]:
+        """Answer one question, and tell what happens while it does.
+
+        Args:
+            input: As for `invoke`.
+            config: As for `invoke`.
+            session: The conversation; it goes before the one the config names.
+            kwargs: None are taken.
+
+        Returns:
+            The events of `agentkit.events`, `TurnFinished` last, which has the turn. Left early, the model call is
+            closed, async tools are cancelled, sync tools are left behind, and the turn is kept as interrupted.
+
+        Raises:
+            InputError: As `run`; bad input is refused at once, the rest is raised while the events are read.
+        """
+        _refuse_running_loop("stream()", "async for event in agent.astream(...)")
+        _refuse_kwargs("stream", kwargs)
+        request = self._request(input, session, config)
+        config = _with_session(config, request.session)
+        if not get_callback_manager_for_config(config).handlers:
+            return self._events(request, _unwatched(config))
+
+        def events(_: Any, run_manager: CallbackManagerForChainRun, config: RunnableConfig) -> Iterator[Event]:
+            return self._events(request, config)
+
+        return self._transform_stream_with_config(iter([{"input": request.question}]), events, config)
+
+    async def astream(
+        self, input: Any, config: RunnableConfig | None = None, *, session: str | None = None, **kwargs: Any
+    ) -> AsyncIterator[Event]:
+        """As `stream`, without blocking the event loop."""
+        _refuse_kwargs("astream", kwargs)
+        request = self._request(input, session, config)
+        config = _with_session(config, request.session)
+        if not get_callback_manager_for_config(config).handlers:
+            stream = self._aevents(request, _unwatched(config))
+        else:
+
+            def events(_: Any, run_manager: AsyncCallbackManagerForChainRun, config: RunnableConfig) -> Any:
+                return self._aevents(request, config)
+
+            async def question() -> AsyncIterator[Any]:
+                yield {"input": request.question}
+
+            stream = self._atransform_stream_with_config(question(), events, config)
+        async with aclosing(stream):  # type: ignore[type-var]
+            async for event in stream:
+                yield event
 
     # --- one turn ------------------------------------------------------------------------------------------
 
@@ -193,8 +260,9 @@ class Agent(Runnable[Any, Any]):
                     wanted = _advance(flow, self._edge.ask(wanted, config))
                 else:
                     journal.calls(wanted.steps)
-                    wanted = _advance(flow, self._finish(wanted, self._toolbox.act(wanted, config), journal))
-            return journal.finish(wanted)
+                    seen = zip(wanted.steps, self._toolbox.act(wanted, config), strict=True)
+                    wanted = _advance(flow, [self._finished(step, result, journal) for step, result in seen])
+            return self._with_data(journal.finish(wanted))
 
     async def _arun(self, request: _Request, config: RunnableConfig) -> Turn:
         with self._turn(request) as (flow, journal):
@@ -204,14 +272,77 @@ class Agent(Runnable[Any, Any]):
                     wanted = _advance(flow, await self._edge.aask(wanted, config))
                 else:
                     journal.calls(wanted.steps)
-                    wanted = _advance(flow, self._finish(wanted, await self._toolbox.aact(wanted, config), journal))
-            return journal.finish(wanted)
+                    done: list[Step] = []
+                    async with aclosing(self._toolbox.aact(wanted, config)) as seen:  # type: ignore[type-var]
+                        async for observation in seen:
+                            done.append(self._finished(wanted.steps[len(done)], observation, journal))
+                    wanted = _advance(flow, done)
+            return self._with_data(journal.finish(wanted))
 
-    def _finish(self, act: Act, observations: Sequence[Observation], journal: _Journal) -> list[Step]:
-        max_chars = self.limits.max_observation_chars
-        steps = [finished(step, seen, max_chars) for step, seen in zip(act.steps, observations, strict=True)]
-        journal.results(steps)
-        return steps
+    def _events(self, request: _Request, config: RunnableConfig) -> Iterator[Event]:
+        with self._turn(request) as (flow, journal):
+            yield TurnStarted(request.session, request.question)
+            wanted = _advance(flow, None)
+            while not isinstance(wanted, Turn):
+                answer: Any = None
+                if isinstance(wanted, Ask):
+                    yield from _limit_event(wanted)
+                    for event in self._edge.stream(wanted, config):
+                        if isinstance(event, Reply):
+                            answer = event
+                        else:
+                            yield event
+                else:
+                    journal.calls(wanted.steps)
+                    yield from map(ToolStarted, wanted.steps)
+                    answer = []
+                    for step, seen in zip(wanted.steps, self._toolbox.act(wanted, config), strict=True):
+                        answer.append(self._finished(step, seen, journal))
+                        yield ToolFinished(answer[-1])
+                wanted = _advance(flow, answer)
+            turn = self._with_data(journal.finish(wanted))
+        yield TurnFinished(turn)
+
+    async def _aevents(self, request: _Request, config: RunnableConfig) -> AsyncIterator[Event]:
+        with self._turn(request) as (flow, journal):
+            yield TurnStarted(request.session, request.question)
+            wanted = _advance(flow, None)
+            while not isinstance(wanted, Turn):
+                answer: Any = None
+                if isinstance(wanted, Ask):
+                    for limit in _limit_event(wanted):
+                        yield limit
+                    async with aclosing(self._edge.astream(wanted, config)) as events:  # type: ignore[type-var]
+                        async for event in events:
+                            if isinstance(event, Reply):
+                                answer = event
+                            else:
+                                yield event
+                else:
+                    journal.calls(wanted.steps)
+                    for step in wanted.steps:
+                        yield ToolStarted(step)
+                    answer = []
+                    async with aclosing(self._toolbox.aact(wanted, config)) as seen:  # type: ignore[type-var]
+                        async for observation in seen:
+                            answer.append(self._finished(wanted.steps[len(answer)], observation, journal))
+                            yield ToolFinished(answer[-1])
+                wanted = _advance(flow, answer)
+            turn = self._with_data(journal.finish(wanted))
+        yield TurnFinished(turn)
+
+    def _with_data(self, turn: Turn) -> Turn:
+        if self._output is None or turn.stop_reason == "invalid_output":
+            return turn
+        try:
+            return turn.model_copy(update={"data": self._output.read(turn.output)})
+        except ValueError:  # a turn that ended at a limit or was cut
+            return turn
+
+    def _finished(self, step: Step, seen: Observation, journal: _Journal) -> Step:
+        done = finished(step, seen, self.limits.max_observation_chars)
+        journal.results([done])
+        return done
 
     @contextmanager
     def _turn(self, request: _Request) -> Iterator[tuple[Generator[Ask | Act, Any, Turn], _Journal]]:
@@ -219,7 +350,8 @@ class Agent(Runnable[Any, Any]):
         with self._alone(request.session):
             journal = _Journal(self.memory, request, self._condense)
             try:
-                flow = react(self._messages(request), limits=self.limits, clock=self._clock)
+                messages = self._messages(request)
+                flow = react(messages, limits=self.limits, clock=self._clock, checks=self._checks)
                 yield flow, journal
             except BaseException:
                 journal.interrupt()
@@ -325,19 +457,24 @@ def _messages_of(history: Any) -> tuple[BaseMessage, ...]:
         ) from error
 
 
-def _refuse_kwargs(kwargs: Mapping[str, Any]) -> None:
+def _refuse_kwargs(call: str, kwargs: Mapping[str, Any]) -> None:
     if kwargs:
-        raise InputError(f"invoke takes no {', '.join(sorted(kwargs))}: put settings on the Agent or its model.")
+        raise InputError(f"{call} takes no {', '.join(sorted(kwargs))}: put settings on the Agent or its model.")
 
 
-def _refuse_running_loop() -> None:
+def _limit_event(ask: Ask) -> Iterator[Event]:
+    if ask.limit is not None:
+        yield LimitReached(ask.limit)
+
+
+def _refuse_running_loop(call: str = "run()", instead: str = "await agent.arun(...)") -> None:
     try:
         asyncio.get_running_loop()
     except RuntimeError:
         return
     if "IPython" in sys.modules and sys.modules["IPython"].get_ipython() is not None:
         return  # a notebook cell runs inside a loop of its own, and blocking it harms nobody
-    raise InputError("run() would block the event loop that is running here: use `await agent.arun(...)`.")
+    raise InputError(f"{call} would block the event loop that is running here: use `{instead}`.")
 
 
 def _as_dict(input: Any, turn: Turn) -> dict[str, Any]:
