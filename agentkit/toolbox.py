@@ -10,6 +10,7 @@ import asyncio
 import json
 import re
 import time
+from collections import deque
 from collections.abc import AsyncIterator, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -108,12 +109,17 @@ class Toolbox:
             return
         deadline = None if act.seconds_left is None else time.monotonic() + act.seconds_left
         window = len(prepared) if self._max_parallel is None else self._max_parallel
-        running: list[_Running] = []
-        for index, call in enumerate(act.calls):
-            while len(running) < min(len(prepared), index + window):
-                entry, next_call = prepared[len(running)], act.calls[len(running)]
-                running.append(_started(entry, next_call, config, deadline))
-            yield running[index].observation(call)
+        running: deque[_Running] = deque()
+        started = 0
+        try:
+            for index, call in enumerate(act.calls):
+                while started < min(len(prepared), index + window):
+                    running.append(_started(prepared[started], act.calls[started], config, deadline))
+                    started += 1
+                yield running.popleft().observation(call)
+        finally:
+            for left in running:  # the caller does not want the rest
+                left.abandon()
 
     async def aact(self, act: Act, config: RunnableConfig) -> AsyncIterator[Observation]:
         """As `act`, without blocking the event loop; left early, the async tools still running are cancelled."""
@@ -191,6 +197,11 @@ class _Running:
             return self.job
         left = None if self.timeout_s is None else self.timeout_s - (time.monotonic() - self.began)
         return _collected(self.job, call) if self.job.wait(left) else _timed_out(call, self.timeout_s or 0.0)
+
+    def abandon(self) -> None:
+        """Leave it behind."""
+        if isinstance(self.job, workers.Job):
+            self.job.abandon()
 
 
 def _started(entry: _Entry | Observation, call: ToolCall, config: RunnableConfig, deadline: float | None) -> _Running:
