@@ -26,6 +26,9 @@ __all__ = ["amount", "date", "names", "phone", "pick"]
 _HEX = "[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"
 _UUID = "7410e652-639d-402e-984e-8fd7025f0aac"
 
+_V4 = r"(?:[0-9]{1,3}\.){3}[0-9]{1,3}"
+_GROUPS = "[0-9a-f]{1,4}(?::[0-9a-f]{1,4})*"
+
 # How long an IBAN is, by country (ISO 13616, registry of SWIFT).
 _IBAN_LENGTHS = """
 AD24 AE23 AL28 AT20 AZ28 BA20 BE16 BG22 BH22 BI27 BR29 BY28 CH21 CR22 CY28 CZ24 DE22 DJ27 DK18 DO28 EE20 EG29 ES24
@@ -122,7 +125,7 @@ _CURRENCIES = (
     "|RUB|SAR|SEK|SGD|THB|TRY|TWD|UAH|USD|VND|ZAR"
 )
 _BLANK = r"[ \x{a0}\x{202f}]"
-_FIGURE = rf"[0-9]+(?:(?:[.,'’]|{_BLANK})[0-9]+)*"
+_FIGURE = rf"[0-9]+(?:[.,'’][0-9]+|{_BLANK}[0-9]{{3}}\b)*"
 _UNIT = rf"(?:(?:[A-Z]{{1,3}})?[$]|[€£¥]|{_CURRENCIES})"
 _MORE = rf"(?:{_BLANK}?[-–]{_BLANK}?[0-9][0-9.,]*|{_BLANK}?(?i:thousand|million|billion|trillion|mio|mrd|bn|mn|[km]))?"
 _AMOUNT = (
@@ -231,16 +234,16 @@ def _fields() -> dict[str, dict[str, Any]]:
         },
         "ip": {
             "regex": (
-                r"(?:[0-9]{1,3}\.){3}[0-9]{1,3}(?:/[0-9]{1,2}\b)?|(?:[0-9a-f]{1,4}:){7}[0-9a-f]{1,4}(?:/[0-9]{1,3}\b)?"
-                r"|(?:[0-9a-f]{1,4}(?::[0-9a-f]{1,4})*)?::(?:[0-9a-f]{1,4}(?::[0-9a-f]{1,4})*)?"
-                r"(?::(?:[0-9]{1,3}\.){3}[0-9]{1,3}|\.[0-9.]+[0-9])?(?:/[0-9]{1,3}\b)?"
+                rf"{_V4}(?:/[0-9]{{1,2}}\b)?|(?:[0-9a-f]{{1,4}}:){{7,}}[0-9a-f]{{1,4}}(?:/[0-9]{{1,3}}\b)?"
+                rf"|(?:{_GROUPS}|\B)::(?:(?:{_GROUPS}:)?{_V4}|{_GROUPS})(?:/[0-9]{{1,3}}\b)?"
+                rf"|{_GROUPS}::(?:/[0-9]{{1,3}}\b)?"
             ),
             "ignore_case": True,
-            "glue": ".:",
+            "glue": ".",
             "convert": "ip",
             "description": "an IPv4 or IPv6 address or network",
-            "examples": ("192.168.0.1", "at 10.0.0.0/8,", "2001:DB8::1", "[::ffff:10.0.0.1]", "fe80::1."),
-            "non_examples": ("1.2.3.4.5", "256.1.1.1", "1.2.3", "1:2:3:4:5:6:7:8:9", "12:30:45", "std::vector"),
+            "examples": ("192.168.0.1", "at 10.0.0.0/8,", "2001:DB8::1", "10.0.0.1:80", "[::ffff:10.0.0.1]", "fe80::1."),
+            "non_examples": ("1.2.3.4.5", "256.1.1.1", "1.2.3", "1:2:3:4:5:6:7:8:9", "12:30:45", "std::vector", "std::add"),
         },
         "iban": {
             "regex": _iban_regex(),
@@ -296,7 +299,7 @@ def _fields() -> dict[str, dict[str, Any]]:
             "glue": ".,",
             "convert": _amount,
             "description": "an amount of money with its currency",
-            "examples": ("€ 1.234,50", "$1,234.56", "12,50 EUR", "CHF 1'000", "1 234,56 €", "-5 £", "US$5", "EUR 0.125 € 7"),
+            "examples": ("€ 1.234,50", "$1,234.56", "12,50 EUR", "CHF 1'000", "1 234,56 €", "-5 £", "US$5"),
             "non_examples": ("$5-10", "$1,23,4", "5 million", "$5 million", "1234", "EUR 5 200 pieces", "$5k"),
         },
         "phone": {

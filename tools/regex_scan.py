@@ -246,8 +246,7 @@ def _rewritten(pattern: Pattern, value: str) -> tuple[str, str]:
         problem = f"it failed on {shorten(value)!r} with {type(error).__name__}: {shorten(error)}; return a text or None"
         raise pattern.error("convert", convert, problem) from error
     if new is None:
-        name = convert if isinstance(convert, str) else getattr(convert, "__name__", "convert")
-        return value, f"cannot be read as {name}"
+        return value, f"cannot be read as {pattern.description or pattern.name}"
     if not isinstance(new, str):
         problem = f"it returned {shorten(repr(new))} for {shorten(value)!r}; return a text or None"
         raise pattern.error("convert", convert, problem)
