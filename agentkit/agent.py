@@ -10,6 +10,7 @@ import uuid
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from langchain_core.agents import AgentAction
@@ -24,12 +25,14 @@ from agentkit.errors import InputError, SessionBusyError
 from agentkit.limits import Limits
 from agentkit.loop import Act, Ask, finished, react
 from agentkit.model import Edge
+from agentkit.prefetch import ExactPath, noted
 from agentkit.sessions import check_session
 from agentkit.text import clean, shorten
 from agentkit.toolbox import Toolbox
 from agentkit.turn import Observation, Step, Turn
 
 if TYPE_CHECKING:
+    from agentkit.grounding import FindsCodes
     from agentkit.memory import Memory
     from agentkit.memory.store import OpenTurn
 
@@ -65,6 +68,9 @@ class Agent(Runnable[Any, Any]):
         limits: Limits | None = None,
         clock: Callable[[], float] = time.monotonic,
         new_session: Callable[[], str] | None = None,
+        prefetch: Sequence[BaseTool] = (),
+        deterministic_only: bool = False,
+        guard: Sequence[FindsCodes] = (),
     ) -> None:
         """Make an agent.
 
@@ -77,6 +83,13 @@ class Agent(Runnable[Any, Any]):
             limits: Bounds of a run; None for ``Limits()``: 15 steps, 30 s a tool.
             clock: Seconds from any fixed point, for `Limits.max_seconds` and durations.
             new_session: Makes the id of a session nobody named; by default a random UUID in hex.
+            prefetch: Tools to run on the question itself before the first model call, such as a RegexExtractor: the
+                model gets their results with the question, as a call already made, and need not ask. They are tools
+                of the agent as well, and their steps have round 0.
+            deterministic_only: Answer without the model where a prefetch tool covers the question (see
+                `RegexExtractor.covers`): the answer is then the tool's result.
+            guard: Extractors whose codes the answer may not make up. A code that nothing the model was given holds
+                is sent back to be mended, once; then the run ends with a `GroundingError`.
 
         Raises:
             ConfigError: No key, a model or tool of the wrong kind, or tools that cannot be told apart.
@@ -84,7 +97,8 @@ class Agent(Runnable[Any, Any]):
         self.limits = limits or Limits()
         self.system = clean(system)
         self.memory = memory
-        self._toolbox = Toolbox(tools, self.limits.tool_timeout_s)
+        self._exact = ExactPath(tools, prefetch=prefetch, deterministic_only=deterministic_only, guard=guard)
+        self._toolbox = Toolbox(self._exact.tools, self.limits.tool_timeout_s)
         self._edge = Edge(model, self._toolbox.tools)
         self._clock = clock
         self._new_session = new_session or (lambda: uuid.uuid4().hex)
@@ -123,6 +137,7 @@ class Agent(Runnable[Any, Any]):
             SessionError: An impossible session name.
             SessionBusyError: The session is running already.
             ModelError: The model could not be reached or refused; the steps so far are kept in memory.
+            GroundingError: With a `guard`: the answer holds codes that stand nowhere, also when asked to mend it.
             StoreError: Memory could not be read or written.
         """
         _refuse_running_loop()
@@ -209,7 +224,8 @@ class Agent(Runnable[Any, Any]):
 
     def _finish(self, act: Act, observations: Sequence[Observation], journal: _Journal) -> list[Step]:
         max_chars = self.limits.max_observation_chars
-        steps = [finished(step, seen, max_chars) for step, seen in zip(act.steps, observations, strict=True)]
+        told = noted(act, observations)
+        steps = [finished(step, seen, max_chars) for step, seen in zip(act.steps, told, strict=True)]
         journal.results(steps)
         return steps
 
@@ -219,7 +235,9 @@ class Agent(Runnable[Any, Any]):
         with self._alone(request.session):
             journal = _Journal(self.memory, request, self._condense)
             try:
-                flow = react(self._messages(request), limits=self.limits, clock=self._clock)
+                start = partial(react, limits=self.limits, clock=self._clock)
+                limit = self.limits.max_seconds
+                flow = self._exact.turn(self._messages(request), start, clock=self._clock, max_seconds=limit)
                 yield flow, journal
             except BaseException:
                 journal.interrupt()

@@ -7,7 +7,7 @@ waiting, so the loop exists once for sync and async and is tested without any IO
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterable, Sequence
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -63,11 +63,15 @@ class Act:
         calls: What to run.
         steps: The same calls as steps without a result, to be written down before they run.
         seconds_left: What is left of `Limits.max_seconds`, None where there is no such limit.
+        known: Results, by call id, of calls that were already made and need not run again.
+        notes: What to add below a result, by call id.
     """
 
     calls: tuple[ToolCall, ...]
     steps: tuple[Step, ...]
     seconds_left: float | None = None
+    known: Mapping[str, Observation] = field(default_factory=dict)
+    notes: Mapping[str, str] = field(default_factory=dict)
 
 
 def react(

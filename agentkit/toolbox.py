@@ -94,7 +94,7 @@ class Toolbox:
 
     def act(self, act: Act, config: RunnableConfig) -> list[Observation]:
         """Run the calls, side by side, and wait for them; results in the order of the calls."""
-        prepared = [self._prepare(call) for call in act.calls]
+        prepared = [act.known.get(call.id) or self._prepare(call) for call in act.calls]
         if len(prepared) == 1 and isinstance(prepared[0], _Entry):
             timeout_s = _least(prepared[0].timeout_s, act.seconds_left)
             if timeout_s is None:
@@ -117,7 +117,7 @@ class Toolbox:
 
     async def aact(self, act: Act, config: RunnableConfig) -> list[Observation]:
         """As `act`, without blocking the event loop."""
-        prepared = [self._prepare(call) for call in act.calls]
+        prepared = [act.known.get(call.id) or self._prepare(call) for call in act.calls]
         return await asyncio.gather(
             *(
                 _awaited(entry, call, config, _least(entry.timeout_s, act.seconds_left))
