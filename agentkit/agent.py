@@ -331,7 +331,7 @@ def _with_session(config: RunnableConfig | None, session: str) -> RunnableConfig
 
 def _unwatched(config: RunnableConfig) -> RunnableConfig:
     """What a tool may read of the config; the rest is for callbacks, and costs 70 us a step where there are none."""
-    return {"configurable": config["configurable"]}
+    return {"configurable": config.get("configurable", {})}
 
 
 def _messages_of(history: Any) -> tuple[BaseMessage, ...]:

@@ -45,7 +45,8 @@ def _request_message(message: BaseMessage) -> dict[str, Any]:
     if isinstance(message, HumanMessage):
         return {"role": "user", "content": _user_content(message)}
     raise HistoryError(
-        f"Cohere's chat has no role for a {type(message).__name__}; use SystemMessage, HumanMessage, AIMessage or ToolMessage."
+        f"Cohere's chat has no role for a {type(message).__name__}; "
+        "use SystemMessage, HumanMessage, AIMessage or ToolMessage."
     )
 
 

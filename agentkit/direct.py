@@ -22,7 +22,7 @@ DirectCall = Callable[[dict[str, Any], RunnableConfig], Any]
 
 
 def direct_call(tool: BaseTool) -> DirectCall | None:
-    """A function that does what ``tool.invoke(arguments, config)`` does without callbacks, None if it is no plain tool."""
+    """What ``tool.invoke(arguments, config)`` does without callbacks, as a function; None if it is no plain tool."""
     schema = tool.args_schema
     if (
         type(tool) is not StructuredTool

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, get_args, get_type_hints
+from typing import get_args, get_type_hints
 
 from agentkit.errors import ConfigError
 
@@ -33,13 +33,12 @@ class Limits:
     def __post_init__(self) -> None:
         """Check the ranges."""
         for name, hint in get_type_hints(type(self)).items():
-            value: Any = getattr(self, name)
             optional = type(None) in get_args(hint)
             whole = hint is int or int in get_args(hint)
+            value = getattr(self, name)
             if value is None and optional:
                 continue
-            is_number = isinstance(value, int if whole else (int, float)) and not isinstance(value, bool)
-            if not (is_number and value > 0):
+            if isinstance(value, bool) or not isinstance(value, int if whole else (int, float)) or not value > 0:
                 what = "a whole number from 1" if whole else "a number above 0"
                 raise ConfigError(
                     f"Limits.{name} is {value!r}: give {what}{', or None for no limit' if optional else ''}."

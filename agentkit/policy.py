@@ -62,14 +62,17 @@ class Outcome(Protocol):
     @property
     def ok(self) -> bool:
         """Whether the call did what it was asked to."""
+        ...
 
     @property
     def artifacts(self) -> Sequence[Artifact]:
         """Files the call made."""
+        ...
 
     @property
     def facts(self) -> Mapping[str, Any]:
         """JSON-ready facts about the call for memory."""
+        ...
 
 
 def with_policy(tool: BaseTool, policy: ToolPolicy) -> BaseTool:

@@ -80,6 +80,6 @@ def tool_timed_out(name: str, timeout_s: float) -> str:
 def not_representable(name: str, type_name: str) -> str:
     """The tool returned something that has no text."""
     return (
-        f"{name} returned an object of type {type_name}, which is neither text nor JSON, so its content cannot be shown. "
-        "The call itself did run."
+        f"{name} returned an object of type {type_name}, which is neither text nor JSON, so its content cannot be "
+        "shown. The call itself did run."
     )

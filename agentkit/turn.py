@@ -55,7 +55,7 @@ class Artifact(_Frozen):
     """A file a tool made: a plot, a table, a document.
 
     Attributes:
-        name: File name, without a folder.
+        name: File name; below a folder it names the folder too, with forward slashes, and is never absolute.
         data: The bytes (base64 in JSON).
         media_type: MIME type, such as ``image/png``.
     """

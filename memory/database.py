@@ -97,7 +97,7 @@ class Database:
             self._engine = _engine(url, timeout_s)
         except (NoSuchModuleError, ImportError, ArgumentError) as error:
             raise ConfigError(
-                f"The memory {shorten(self.name)!r} cannot be used: {shorten(error)}. Give a file's path, or a URL "
+                f"The memory {shorten(self.name, 300)!r} cannot be used: {shorten(error)}. Give a file's path, or a URL "
                 "whose driver is installed (PostgreSQL: pip install 'agentkit-cohere[postgres]')."
             ) from error
         if self.is_sqlite:
@@ -166,11 +166,11 @@ class Database:
         found = connection.execute(select(meta.c.value).where(meta.c.key == "schema")).scalar()
         if found is None or not found.isdigit():
             raise StoreError(
-                f"The memory {shorten(self.name)!r} has no readable schema version ({found!r}): restore it."
+                f"The memory {shorten(self.name, 300)!r} has no readable schema version ({found!r}): restore it."
             )
         if int(found) > SCHEMA_VERSION:
             raise StoreVersionError(
-                f"The memory {shorten(self.name)!r} has schema {found}, this agentkit reads up to {SCHEMA_VERSION}: "
+                f"The memory {shorten(self.name, 300)!r} has schema {found}, this agentkit reads up to {SCHEMA_VERSION}: "
                 "update agentkit, or use another database."
             )
 
@@ -247,5 +247,5 @@ def _explained(name: str, said: str) -> str:
         if path.is_dir():
             hint = " (it is a folder)"
         elif not path.parent.exists():
-            hint = f" (there is no folder {shorten(path.parent)})"
-    return f"The memory {shorten(name)!r} cannot be used: {shorten(said, 200)}{hint}. Next: {step}."
+            hint = f" (there is no folder {shorten(path.parent, 200)})"
+    return f"The memory {shorten(name, 300)!r} cannot be used: {shorten(said, 200)}{hint}. Next: {step}."

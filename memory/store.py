@@ -265,7 +265,7 @@ class Store:
         names = connection.execute(select(db.turns.c.session).distinct()).scalars().all()
         near = get_close_matches(session, names, 3)
         hint = f"Did you mean {', '.join(map(repr, near))}?" if near else f"There are {len(names)} sessions."
-        raise SessionError(f"There is no session {shorten(session)!r} in {shorten(self._db.name)!r}. {hint}")
+        raise SessionError(f"There is no session {shorten(session)!r} in {shorten(self._db.name, 300)!r}. {hint}")
 
 
 class OpenTurn:

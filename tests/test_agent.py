@@ -5,6 +5,7 @@ import pytest
 from langchain_core.agents import AgentAction
 from langchain_core.callbacks import BaseCallbackHandler
 from langchain_core.messages import AIMessage, HumanMessage, SystemMessage
+from langchain_core.runnables import RunnableConfig
 from langchain_core.tools import tool
 
 import agentkit
@@ -66,7 +67,7 @@ def test_the_public_names_are_these():
 def test_every_way_to_run_gives_the_same_turn(way):
     chat = ScriptedChat(SCRIPT)
     agent = Agent(model=chat, tools=[add], system="be exact")
-    config = {"configurable": {"session": "s1"}}
+    config: RunnableConfig = {"configurable": {"session": "s1"}}
     if way == "run":
         turn = agent.run("1 + 2?", session="s1")
     elif way == "arun":
@@ -217,7 +218,7 @@ def test_callbacks_see_one_tree():
     for way in ("run", "arun"):
         watch = Watch()
         agent = Agent(model=ScriptedChat(SCRIPT), tools=[add])
-        config = {"callbacks": [watch], "tags": ["mine"]}
+        config: RunnableConfig = {"callbacks": [watch], "tags": ["mine"]}
         if way == "run":
             agent.run("1 + 2?", config=config)
         else:

@@ -50,7 +50,7 @@ def test_valid(messages):
         ([SystemMessage(" \n"), QUESTION], "has an empty system message"),
         ([QUESTION, AIMessage(""), QUESTION], "has an empty ai message"),
         ([QUESTION, CALLS, A, ToolMessage("", tool_call_id="b")], "has an empty tool message"),
-        ([ChatMessage("x", role="critic")], "has a ChatMessage"),
+        ([ChatMessage(content="x", role="critic")], "has a ChatMessage"),
     ],
 )
 def test_invalid(messages, said):

@@ -45,7 +45,7 @@ async def wait_async(seconds: float) -> str:
 
 @tool(description="Says which session it is in.")
 def where(config: RunnableConfig) -> str:
-    return config["configurable"]["session"]
+    return config.get("configurable", {})["session"]
 
 
 @tool(description="Says its call id.")
@@ -180,7 +180,10 @@ def test_content_and_artifact():
     class Drawn:
         ok = False
         artifacts = (Artifact(name="a.png", data=b"x"),)
-        facts = {"files": ["a.png"]}
+
+        @property
+        def facts(self) -> dict[str, Any]:
+            return {"files": ["a.png"]}
 
     drawn = Drawn()
 
@@ -309,8 +312,12 @@ def test_other_tools_go_through_langchain(other):
     assert direct_call(other) is None
 
 
+def session_of(_: Any, config: RunnableConfig) -> str | None:
+    return config.get("configurable", {}).get("session")
+
+
 def test_a_runnable_inside_a_tool_sees_the_session():
-    inner = RunnableLambda(lambda _, config: config["configurable"].get("session"))
+    inner = RunnableLambda(session_of)
 
     @tool(description="Asks a runnable.")
     def outer() -> str:

@@ -1,0 +1,90 @@
+# Everything this repository does. `make` alone prints what there is.
+# A fresh machine needs make and a Python from 3.11 on that has venv; the rest is installed into $(VENV).
+
+VENV ?= .venv
+PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11; do \
+	"$$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo "$$python" && break; done)
+ARGS ?=
+
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
+CASSETTE_TESTS = $(patsubst cassettes/%,tests/%.py,$(wildcard cassettes/test_*))
+BENCHMARKS = $(sort $(wildcard tests/benchmarks/bench_*.py))
+
+# An activated environment or a PYTHONPATH of the caller must not decide what is tested.
+unexport PYTHONPATH PYTHONHOME
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help demo test check format lint types build bench soak record clean
+
+help: ## Print this
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' Makefile
+	@echo 'Variables: VENV (default .venv), PYTHON (default: the first of python3, python3.13, 3.12, 3.11 that is'
+	@echo 'at least 3.11), ARGS (passed on by test, soak and record: make test ARGS="tests/test_cli.py -x").'
+
+demo: $(VENV)/.installed ## Play both cookbooks' conversations: no key, no network
+	@$(BIN)/agentkit demo
+
+test: $(VENV)/.installed-dev ## Run the tests
+	$(BIN)/python -m pytest -n auto -m "not soak" $(ARGS)
+
+check: ## All of: format, lint, types, tests, build
+	@$(MAKE) --no-print-directory lint
+	@$(MAKE) --no-print-directory types
+	@$(MAKE) --no-print-directory test
+	@$(MAKE) --no-print-directory build
+
+format: $(VENV)/.installed-dev ## Format the code and mend what ruff can mend
+	$(BIN)/ruff check --fix-only .
+	$(BIN)/ruff format .
+
+lint: $(VENV)/.installed-dev ## Check format and style, change nothing
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+
+types: $(VENV)/.installed-dev ## mypy --strict on the package, pyright basic on everything
+	$(BIN)/mypy
+	$(BIN)/pyright --pythonpath $(BIN)/python
+
+build: $(VENV)/.installed-dev ## Build sdist and wheel into dist/ and see that the wheel can be installed
+	rm -rf dist
+	$(BIN)/python -m build --no-isolation
+	$(PIP) --dry-run --no-deps --force-reinstall dist/*.whl
+
+bench: $(VENV)/.installed-dev ## Run every measurement of tests/benchmarks
+	@for script in $(BENCHMARKS); do echo "== $$script"; $(BIN)/python "$$script" || exit; done
+
+soak: $(VENV)/.installed-dev ## Run the long kill, fuzz and soak tests
+	$(BIN)/python -m pytest -m soak --timeout 3600 $(ARGS)
+
+record: $(VENV)/.installed-dev ## Record the cassettes anew: live with COHERE_API_KEY, else from their scripts
+	$(BIN)/python -m pytest --record $(CASSETTE_TESTS) $(ARGS)
+
+clean: ## Remove what was built and cached; the virtual environment stays
+	rm -rf build dist *.egg-info .coverage .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	find agentkit tools memory examples tests -name __pycache__ -prune -exec rm -rf {} +
+
+$(VENV)/.installed: pyproject.toml constraints.txt | $(BIN)/pip
+	@echo "Installing agentkit into $(VENV) ..."
+	@$(PIP) --no-build-isolation -e .
+	@touch $@
+
+$(VENV)/.installed-dev: pyproject.toml constraints.txt | $(BIN)/pip
+	@echo "Installing agentkit and what its tests need into $(VENV) ..."
+	@$(PIP) --no-build-isolation -e '.[dev]'
+	@touch $@ $(VENV)/.installed
+
+# pip is the last thing venv puts there, so a half-made environment is made again.
+$(BIN)/pip:
+	@test -n "$(PYTHON)" || { echo "agentkit needs Python 3.11 or newer and found none:" \
+		"install one, or say where it is: make PYTHON=/path/to/python3" >&2; exit 1; }
+	@"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "$(PYTHON) is" \
+		"$$("$(PYTHON)" --version 2>&1); agentkit needs Python 3.11 or newer: make PYTHON=/path/to/python3" >&2; exit 1; }
+	@"$(PYTHON)" -c 'import ensurepip, venv' 2>/dev/null || { echo "$(PYTHON) cannot make virtual environments:" \
+		"install the package python3-venv (Debian, Ubuntu: apt install python3-venv)" >&2; exit 1; }
+	@if [ -e "$(VENV)" ] && [ -n "$$(ls -A "$(VENV)")" ] && [ ! -e "$(VENV)/pyvenv.cfg" ]; then \
+		echo "$(VENV) exists and is no virtual environment: give another folder with VENV=" >&2; exit 1; fi
+	@echo "Making $(VENV) with $$("$(PYTHON)" --version) ..."
+	@"$(PYTHON)" -m venv --clear "$(VENV)"
+	@$(PIP) setuptools

@@ -1,0 +1,6 @@
+"""Makes ``python -m agentkit`` the same as the ``agentkit`` command."""
+
+from agentkit.cli import main
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,295 @@
+"""The command line: ask, chat, look at what was remembered, run the extractor alone, play the demo.
+
+Everything heavy is imported inside the command that needs it, so that ``agentkit --help`` answers at once.
+Every error agentkit raises on purpose becomes one line on standard error and exit code 2.
+"""
+
+from __future__ import annotations
+
+import sys
+import warnings
+from collections.abc import Iterator, Sequence
+from io import TextIOWrapper
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from agentkit.errors import AgentKitError, ConfigError, ModelError
+from agentkit.terminal import complain, say, say_json, stop_writing, tell, write_files
+from agentkit.text import shorten
+
+if TYPE_CHECKING:
+    from langchain_core.tools import BaseTool
+
+    from agentkit import Agent, Turn
+    from agentkit.memory import Memory
+
+DEFAULT_MODEL = "command-a-03-2025"
+DEFAULT_DATABASE = "agentkit.db"
+
+app = typer.Typer(
+    name="agentkit",
+    help="An agent for Cohere chat with deterministic tools and a memory of how it got its answers.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+)
+
+Question = Annotated[str, typer.Argument(help="What to ask.")]
+Model = Annotated[str, typer.Option(help="Name of a Cohere chat model. The key is read from COHERE_API_KEY.")]
+Session = Annotated[str | None, typer.Option(help="Session to go on with. Default: a new one.")]
+Store = Annotated[str, typer.Option(help="Database file, or SQLAlchemy URL, that keeps the sessions.")]
+Toml = Annotated[str | None, typer.Option(help="Patterns: gives the model the regex extractor.")]
+Data = Annotated[
+    list[str] | None,
+    typer.Option(help="File for the Python interpreter (may be repeated); gives the model the interpreter."),
+]
+Weak = Annotated[bool, typer.Option("--allow-weak", help="Let the interpreter run although it is not walled in.")]
+System = Annotated[str | None, typer.Option(help="System message, sent verbatim.")]
+MaxSteps = Annotated[int | None, typer.Option(help="Model replies that may ask for tools. Default: 15.")]
+Files = Annotated[
+    str | None, typer.Option(help="Folder for the files the tools make, such as plots. Default: not written.")
+]
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Run the command line and exit.
+
+    Exit codes: 0 done; 1 the reader of the output went away; 2 bad input or a failure that was explained in
+    one line; 130 Ctrl-C.
+
+    Args:
+        argv: Arguments without the program's name; None takes the process's.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+    try:
+        try:
+            app(args=None if argv is None else list(argv), prog_name="agentkit", standalone_mode=True)
+        finally:
+            sys.stdout.flush()
+    except AgentKitError as error:
+        complain(error)
+        sys.exit(2)
+    except BrokenPipeError:
+        stop_writing()
+        sys.exit(1)
+    except KeyboardInterrupt:
+        sys.exit(130)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        from agentkit import __version__
+
+        say(f"agentkit {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    _: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None:
+    pass
+
+
+@app.command()
+def demo() -> None:
+    """Play both cookbooks without a key or a network."""
+    from agentkit.demo import play
+
+    play()
+
+
+@app.command()
+def ask(
+    question: Question,
+    model: Model = DEFAULT_MODEL,
+    session: Session = None,
+    memory: Annotated[
+        str | None,
+        typer.Option(help=f"Database file or URL for the turn. Default: {DEFAULT_DATABASE} with --session, else none."),
+    ] = None,
+    toml: Toml = None,
+    data: Data = None,
+    allow_weak: Weak = False,
+    system: System = None,
+    max_steps: MaxSteps = None,
+    files: Files = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the whole turn as JSON.")] = False,
+) -> None:
+    """Ask one question and print how it was answered."""
+    store = DEFAULT_DATABASE if memory is None and session is not None else memory
+    agent = _agent(model, store, toml, data, allow_weak, system, max_steps)
+    turn = agent.run(question, session=session)
+    _show_turn(turn, as_json=as_json)
+    if files is not None:
+        write_files(turn, files)
+    if store is not None:
+        _tell_session(turn.session, store)
+
+
+@app.command()
+def chat(
+    model: Model = DEFAULT_MODEL,
+    session: Session = None,
+    memory: Store = DEFAULT_DATABASE,
+    toml: Toml = None,
+    data: Data = None,
+    allow_weak: Weak = False,
+    system: System = None,
+    max_steps: MaxSteps = None,
+    files: Files = None,
+) -> None:
+    """Ask question after question, one a line, in one session. Ctrl-D ends it; --session goes on with it."""
+    agent = _agent(model, memory, toml, data, allow_weak, system, max_steps)
+    typed = sys.stdin.isatty()
+    for question in _questions(typed):
+        try:
+            turn = agent.run(question, session=session)
+        except ModelError as error:
+            if not typed:
+                raise
+            complain(error)
+            continue
+        session = turn.session
+        _show_turn(turn)
+        if files is not None:
+            write_files(turn, files)
+    if session is not None:
+        _tell_session(session, memory)
+
+
+@app.command()
+def sessions(memory: Store = DEFAULT_DATABASE) -> None:
+    """List the sessions of a database."""
+    for info in _existing(memory).sessions():
+        say(str(info))
+
+
+@app.command()
+def show(
+    session: Annotated[str, typer.Argument(help="A session, as `agentkit sessions` lists it.")],
+    memory: Store = DEFAULT_DATABASE,
+) -> None:
+    """Print the chain and the memory object of each turn of a session."""
+    from agentkit.console import render_turn
+
+    store = _existing(memory)
+    objects = {item.number: item for item in store.objects(session)}
+    for turn in store.turns(session):
+        say(f"Question {turn.number}: {turn.input}")
+        render_turn(turn)
+        if turn.number in objects:
+            say(f"Memory object:\n{objects[turn.number]}\n")
+
+
+@app.command()
+def extract(
+    text: Annotated[str, typer.Argument(help="The text; - reads standard input.")],
+    toml: Annotated[str, typer.Option(help="The patterns.")],
+    matches: Annotated[
+        bool, typer.Option("--matches", help="Print matches and near misses with their places.")
+    ] = False,
+) -> None:
+    """Run the extractor alone, without a model, and print JSON."""
+    from agentkit.tools import RegexExtractor
+
+    extractor = RegexExtractor.from_toml(toml)
+    if text == "-":
+        text = sys.stdin.buffer.read().decode("utf-8", "surrogateescape")
+    if not matches:
+        say_json(extractor.values(text))
+        return
+    found = [match._asdict() for match in extractor.extract(text)]
+    say_json({"matches": found, "near_misses": [miss._asdict() for miss in extractor.near_misses(text)]})
+
+
+def _agent(
+    model: str,
+    memory: str | None,
+    toml: str | None,
+    data: list[str] | None,
+    allow_weak: bool,
+    system: str | None,
+    max_steps: int | None,
+) -> Agent:
+    from agentkit import Agent, Limits
+
+    tools: list[BaseTool] = []
+    if toml is not None:
+        from agentkit.tools import RegexExtractor
+
+        tools.append(RegexExtractor.from_toml(toml))
+    if data or allow_weak:
+        from agentkit.tools import PythonInterpreter
+
+        try:
+            tools.append(PythonInterpreter(data=data or [], allow_weak=allow_weak))
+        except ConfigError as error:
+            raise ConfigError(str(error).replace("allow_weak=True", "--allow-weak")) from error
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always", FutureWarning)
+        agent = Agent(
+            model=model,
+            tools=tools,
+            system=system or "",
+            memory=None if memory is None else _opened(memory),
+            limits=None if max_steps is None else Limits(max_steps=max_steps),
+        )
+    for warning in told:
+        complain(warning.message)
+    return agent
+
+
+def _opened(memory: str) -> Memory:
+    from agentkit.memory import Memory
+
+    return Memory(memory)
+
+
+def _existing(memory: str) -> Memory:
+    """The store, but never a new one: a mistyped name must not look like an empty database."""
+    is_url = "://" in memory
+    path = memory.removeprefix("sqlite:///").partition("?")[0] if is_url else memory
+    if "://" not in path and not Path(path).is_file():
+        raise ConfigError(f"There is no database {shorten(path)!r}: give the file of `agentkit chat` with --memory.")
+    return _opened(memory)
+
+
+def _questions(typed: bool) -> Iterator[str]:
+    """Lines of standard input that hold something; a prompt is shown to a person only."""
+    if typed:
+        from contextlib import suppress
+
+        with suppress(ImportError):
+            import readline  # noqa: F401  (importing it gives input() line editing and a history)
+    elif isinstance(sys.stdin, TextIOWrapper):
+        sys.stdin.reconfigure(errors="surrogateescape")
+    while True:
+        try:
+            line = input("> " if typed else "")
+        except EOFError:
+            return
+        if line.strip():
+            yield line
+
+
+def _show_turn(turn: Turn, *, as_json: bool = False) -> None:
+    if as_json:
+        say_json(turn.model_dump(mode="json"))
+    else:
+        from agentkit.console import render_turn
+
+        render_turn(turn)
+
+
+def _tell_session(session: str, memory: str) -> None:
+    import shlex
+
+    tell(f"Kept in {memory}. Go on with: --session {shlex.quote(session)} --memory {shlex.quote(memory)}")

@@ -1,0 +1,38 @@
+"""Cohere's cookbook "Building an LLM Agent with the Cohere API": exact codes out of a user's question.
+
+A deterministic tool finds the codes, the model adds what needs an understanding of language. With COHERE_API_KEY
+set the model is called; without, its recorded answers are replayed.
+
+    python examples/api_requests.py
+"""
+
+from pathlib import Path
+
+from agentkit import Agent
+from agentkit.console import render_turn
+from agentkit.demo import recorded
+from agentkit.tools import RegexExtractor, read_json
+
+HERE = Path(__file__).parent
+PREAMBLE = (HERE / "api_requests_preamble.txt").read_text(encoding="utf-8")
+QUERIES = [
+    "Look for urn:75f2b737-06dd-4399-9206-a6c11b65138e, GLCMS004AGTCAMIS; 0000234GLCMS0100ANORAKCAA, GLCHL000CGUCHALE",
+    "I need tennis products",
+    "Look for GLBRL0000GACHALE, nmg 0000234GLCZD0000GUREDTOAA and car products",
+]
+
+
+def main() -> None:
+    with recorded(__file__):
+        agent = Agent(
+            model="command-a-03-2025",
+            tools=[RegexExtractor.from_toml(HERE / "product_codes.toml")],
+        )
+        for query in QUERIES:
+            response = agent.invoke({"input": query, "preamble": PREAMBLE})
+            render_turn(response["turn"])
+            print(f"\nThe API request: {read_json(response['output'])}\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,53 @@
+"""Cohere's cookbook "Short-Term Memory Handling for Agents": what must be remembered of a chain of steps.
+
+The same three questions, under each way to remember. Only the memory object tells the third question which plot
+it is about. With COHERE_API_KEY set the model is called; without, its recorded answers are replayed.
+
+    python examples/short_term_memory.py
+"""
+
+from pathlib import Path
+
+from agentkit import Agent
+from agentkit.console import render_messages, render_turn
+from agentkit.demo import recorded
+from agentkit.memory import Memory
+from agentkit.tools import PythonInterpreter
+
+HERE = Path(__file__).parent
+QUESTIONS = [
+    "read revenue_table.csv and show me the column names",
+    "plot revenue numbers",
+    "set the min of y axis to zero and the max to 1000",
+]
+
+
+def converse(replay: str) -> None:
+    """Ask the three questions with one way to remember, printing what each is answered on."""
+    memory = Memory(replay=replay)
+    # allow_weak: the interpreter is a process of its own, but not walled in; run only code you would run yourself.
+    with PythonInterpreter(data=[HERE / "revenue_table.csv"], allow_weak=True) as python:
+        agent = Agent(model="command-a-03-2025", tools=[python], memory=memory)
+        for question in QUESTIONS:
+            print(f"\n[{replay}] What the model is shown of the earlier turns:")
+            render_messages(memory.replay("csv"))
+            print(f"\nUser: {question}")
+            turn = agent.run(question, session="csv")
+            render_turn(turn)
+    results = [step.result for step in turn.steps if step.result]
+    for plot in (artifact for result in results for artifact in result.artifacts):
+        path = Path(f"{replay}_{Path(plot.name).name}")
+        path.write_bytes(plot.data)
+        print(f"\n[{replay}] The plot is in {path}.")
+    for figure in (figure for result in results for figure in (result.facts or {}).get("figures", ())):
+        print(f"[{replay}] Its y axis runs from {figure['ylim'][0]:g} to {figure['ylim'][1]:g}.")
+
+
+def main() -> None:
+    with recorded(__file__):
+        for replay in ("none", "answers", "dialogue", "objects"):
+            converse(replay)
+
+
+if __name__ == "__main__":
+    main()

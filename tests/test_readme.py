@@ -1,0 +1,91 @@
+"""The README's programs run, as they stand there."""
+
+import re
+from pathlib import Path
+
+import pytest
+from langchain_core.tools import tool
+
+from agentkit.testing import CohereServer, ScriptedChat, reply
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+PROGRAMS = dict(re.findall(r"<!-- test: (\w+) -->\n```python\n(.*?)```", README, re.DOTALL))
+
+
+@tool(description="Gives x back.")
+def my_tool(x: int) -> int:
+    return x
+
+
+@pytest.fixture
+def here(tmp_path, monkeypatch):
+    """An empty folder with the examples beside it, as in a checkout, so that databases land nowhere else."""
+    (tmp_path / "examples").symlink_to(ROOT / "examples")
+    monkeypatch.chdir(tmp_path)
+
+
+def test_every_program_is_tested():
+    assert README.count("```python") == len(PROGRAMS)
+    tested = {name.removeprefix("test_") for name in globals() if name.startswith("test_")}
+    assert set(PROGRAMS) <= tested
+
+
+def run(name, **given):
+    names = dict(given)
+    exec(compile(PROGRAMS[name], f"README.md: {name}", "exec"), names)
+    return names
+
+
+def test_first(here, monkeypatch, capsys):
+    assert len(PROGRAMS["first"].strip().splitlines()) <= 8
+    question = "Which codes are in: look for GLCMS004AGTCAMIS, please?"
+    script = [reply(calls=[("regex_extractor", {"user_query": question})]), "One: GLCMS004AGTCAMIS."]
+    with CohereServer(script) as server:
+        monkeypatch.setenv("COHERE_API_KEY", "test-key")
+        monkeypatch.setenv("CO_API_URL", server.url)
+        turn = run("first")["turn"]
+    assert capsys.readouterr().out == "One: GLCMS004AGTCAMIS.\n"
+    assert turn.steps[0].observation == '{"objref": ["GLCMS004AGTCAMIS"]}'
+
+
+def test_invoke():
+    from agentkit import Agent
+
+    response = run("invoke", agent=Agent(model=ScriptedChat(["[]"])))["response"]
+    assert (response["output"], response["intermediate_steps"]) == ("[]", [])
+
+
+def test_policy():
+    from agentkit import policy_of
+
+    agent = run("policy", my_tool=my_tool, chat_model=ScriptedChat([]))["agent"]
+    assert policy_of(agent.tools[0]).timeout_s == 300
+
+
+def test_extractor(here):
+    extractor = run("extractor")["extractor"]
+    assert extractor.values("ref GLPNT0005GUJOGGE") == {"objref": ["GLPNT0005GUJOGGE"]}
+    (match,) = extractor.extract("ref GLPNT0005GUJOGGE")
+    assert (match.parameter, match.start, match.end) == ("objref", 4, 20)
+    assert extractor.values("ref GLPNT0005GUJOGGEXXXX") == {}
+    assert extractor.near_misses("ref GLPNT0005GUJOGGEXXXX")
+
+
+def test_interpreter(here, capsys):
+    run("interpreter")
+    assert capsys.readouterr().out == "12 L1\n"
+
+
+def test_memory(here, capsys):
+    from agentkit import Turn
+    from agentkit.memory import Memory
+
+    with Memory("chat.db") as memory:
+        memory.append("s1", Turn(input="the question", output="the answer"))
+    run("memory")["memory"].close()
+    assert "the question" in capsys.readouterr().out
+
+
+def test_testing():
+    assert run("testing", my_tool=my_tool)["turn"].output == "It is 1."

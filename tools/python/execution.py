@@ -1,0 +1,131 @@
+"""What came of a call: the value, the output, the files, what the model is shown and what memory keeps."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, FiniteFloat
+
+from agentkit.turn import Artifact
+
+Level = Literal["L1", "L2", "L3"]
+"""How far the code is walled in. L1: a process of its own with resource limits. L2: the kernel also denies it
+files outside its folder, the network and new programs. L3: it also sees nothing else of the machine."""
+
+Cause = Literal["exception", "timeout", "died"]
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Isolation(_Frozen):
+    """How far the code was walled in.
+
+    Attributes:
+        level: The level that held.
+        missing: The layers that did not.
+        reason: Why not.
+        fix: What to do about it.
+    """
+
+    level: Level
+    missing: tuple[str, ...] = ()
+    reason: str = ""
+    fix: str = ""
+
+
+class Variable(_Frozen):
+    """A name the code set or changed.
+
+    Attributes:
+        name: Its name.
+        type: Name of its type.
+        shape: Rows and columns of a table, dimensions of an array, length of a text or collection; else None.
+        columns: Names of a table's columns, at most 50; else None.
+    """
+
+    name: str = Field(max_length=200)
+    type: str = Field(max_length=200)
+    shape: tuple[int, ...] | None = Field(default=None, max_length=64)
+    columns: tuple[str, ...] | None = Field(default=None, max_length=50)
+
+
+class Figure(_Frozen):
+    """A figure that was saved.
+
+    Attributes:
+        file: Name of the file, relative to the working folder.
+        title: Title of the figure, or of its first axes; may be empty.
+        xlim: Ends of the first x axis, None without axes.
+        ylim: Ends of the first y axis, None without axes.
+    """
+
+    file: str = Field(max_length=400)
+    title: str = Field(default="", max_length=400)
+    xlim: tuple[FiniteFloat, FiniteFloat] | None = None
+    ylim: tuple[FiniteFloat, FiniteFloat] | None = None
+
+
+class Execution(_Frozen):
+    """What came of one call. ``str()`` of it is the text the model is shown.
+
+    Attributes:
+        ok: Whether the code ran to its end.
+        stdout: What it printed; of more than 60,000 bytes the head and the tail.
+        stderr: What it wrote to stderr, warnings too; same limit.
+        value: The repr of the last expression, None where there is none or it is None; at most 10,000 characters
+            and a note; without the memory addresses of ``<... at 0x...>``, and 612 for ``np.int64(612)``.
+        error: The lines of the code the exception came through, its type and message; None when `ok`.
+        cause: What kind of failure, None when `ok`: the code raised, ran out of time, or ended its process.
+        artifacts: The files written or changed, with their bytes; their names are relative to the working folder.
+        isolation: How far the code was walled in.
+        variables: Names that are new or changed, at most 100; none whose name starts with an underscore.
+        files: Names of the files written or changed, without hidden ones.
+        omitted: Files that are no artifact, each with the reason.
+        figures: The figures saved, by the code or for it.
+        lost: Variables that are gone, because their process ended in this call or before it.
+        notice: What the model must know besides, such as that its session was restarted; may be empty.
+        duration_s: Wall-clock seconds, with waiting and starting.
+    """
+
+    ok: bool
+    stdout: str = ""
+    stderr: str = ""
+    value: str | None = None
+    error: str | None = None
+    cause: Cause | None = None
+    artifacts: tuple[Artifact, ...] = ()
+    isolation: Isolation
+    variables: tuple[Variable, ...] = ()
+    files: tuple[str, ...] = ()
+    omitted: tuple[str, ...] = ()
+    figures: tuple[Figure, ...] = ()
+    lost: tuple[str, ...] = ()
+    notice: str = ""
+    duration_s: float = 0.0
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """What memory may keep, JSON-ready: value, variables, files, figures, lost; only what is there."""
+        found: dict[str, Any] = {
+            "value": self.value,
+            "variables": [v.model_dump(mode="json", exclude_none=True) for v in self.variables],
+            "files": list(self.files),
+            "figures": [f.model_dump(mode="json", exclude_none=True) for f in self.figures],
+            "lost": list(self.lost),
+        }
+        return {key: value for key, value in found.items() if value}
+
+    def __str__(self) -> str:
+        """The text the model is shown; never empty, the same for the same outcome."""
+        parts = [
+            self.notice,
+            self.stdout.rstrip("\n"),
+            f"stderr:\n{stderr}" if (stderr := self.stderr.rstrip("\n")) else "",
+            self.value or "",
+            self.error or "",
+            f"Files written: {', '.join(self.files)}" if self.files else "",
+            f"Not returned: {'; '.join(self.omitted)}" if self.omitted else "",
+        ]
+        return "\n".join(part for part in parts if part) or "(no output)"

@@ -1,0 +1,195 @@
+"""The tool: Python in a process of its own for each session, for a model or for a program to use."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import os
+import sys
+import threading
+from collections.abc import Sequence
+from functools import partial
+from types import TracebackType
+from typing import Any, Literal
+
+from langchain_core.runnables import RunnableConfig
+from langchain_core.tools import BaseTool
+from pydantic import BaseModel, Field, PrivateAttr
+
+from agentkit import workers
+from agentkit.errors import ConfigError, InputError
+from agentkit.policy import ToolPolicy
+from agentkit.sessions import check_session
+from agentkit.text import clean, shorten
+from agentkit.tools.python.execution import Execution, Level
+from agentkit.tools.python.sessions import Sessions, failure
+from agentkit.tools.python.workspace import check_data
+
+DEFAULT_SESSION = "default"
+"""The session of a call through LangChain whose config names none."""
+MAX_CODE_CHARS = 1_000_000
+MARGIN_S = 40.0
+"""Seconds an agent waits longer than the tool's own limit: starting, stopping and reading files take time."""
+
+
+class PythonInput(BaseModel):
+    """Arguments of the tool."""
+
+    code: str = Field(description="Python code to execute.")
+
+
+class PythonInterpreter(BaseTool):
+    """Runs Python code in a process of its own for each session; variables are kept between calls.
+
+    Isolation is L1 in this version: the process has limits on time, memory (2 GiB of address space), file size
+    (256 MiB) and open files, and none of the host's environment variables, but the code can read and write what
+    its user can and reach the network.
+
+    Files the code writes in its working folder come back as artifacts: at most 50 a call, 32 MiB each, 64 MiB
+    together. Names that start with a dot are left out. At most 16 sessions that run nothing are kept; beyond, the
+    one used longest ago is closed, and told so at its next call. Use it as a context manager, or call `close`, to
+    end its processes; they end with the program in any case.
+
+    Args:
+        data: Paths of files that are copied into each session's working folder under their own names.
+        timeout_s: Seconds a call may take, with waiting for an earlier call of its session; above 0. It is then
+            interrupted, and killed 1 s later. Time to start a process does not count.
+        min_isolation: The least level of isolation to accept: L1, L2 or L3.
+        allow_weak: Whether to run with less than `min_isolation`, or with L1.
+
+    Raises:
+        ConfigError: A data file that is missing, unreadable or named like another; an impossible limit or level;
+            L1 not accepted with `allow_weak`; Windows.
+    """
+
+    name: str = "python_interpreter"
+    description: str = ""
+    args_schema: Any = PythonInput
+    response_format: Literal["content", "content_and_artifact"] = "content_and_artifact"
+    policy: Any = Field(default=None, exclude=True, repr=False)
+    """The `ToolPolicy` agents follow; its time limit lets the tool's own come first."""
+
+    _sessions: Sessions = PrivateAttr()
+    _timeout_s: float = PrivateAttr()
+
+    def __init__(
+        self,
+        data: Sequence[str | os.PathLike[str]] = (),
+        *,
+        timeout_s: float = 30,
+        min_isolation: Level = "L2",
+        allow_weak: bool = False,
+    ) -> None:
+        """See the class."""
+        _check_isolation(min_isolation, allow_weak)
+        limit = _check_timeout(timeout_s)
+        paths = check_data(data)
+        super().__init__(
+            description=_describe([path.name for path in paths]),
+            policy=ToolPolicy(timeout_s=limit + MARGIN_S),
+        )
+        self._timeout_s = limit
+        self._sessions = Sessions(paths)
+
+    def execute(self, code: str, session: str = "s1", timeout_s: float | None = None) -> Execution:
+        """Run `code` in `session` and wait for it.
+
+        Args:
+            code: Python code, at most 1,000,000 characters. A NUL or lone surrogate is spelled out first.
+            session: Calls of one session share variables and run one after the other; sessions run side by side.
+            timeout_s: Seconds for this call; None takes the interpreter's.
+
+        Raises:
+            InputError: `code` is no text.
+            SessionError: A session name that is empty or absurd.
+            ConfigError: A `timeout_s` that is not above 0.
+            ToolError: No process can be started, or a data file is gone.
+        """
+        return self._run_cell(code, session, timeout_s, threading.Event())
+
+    async def aexecute(self, code: str, session: str = "s1", timeout_s: float | None = None) -> Execution:
+        """As `execute`, without blocking the event loop; cancelled, it interrupts the code."""
+        loop, done, cancelled = asyncio.get_running_loop(), asyncio.Event(), threading.Event()
+
+        def tell() -> None:
+            if not loop.is_closed():
+                loop.call_soon_threadsafe(done.set)
+
+        job = workers.start(partial(self._run_cell, code, session, timeout_s, cancelled), tell)
+        try:
+            await done.wait()
+        except asyncio.CancelledError:
+            cancelled.set()
+            raise
+        if job.error is not None:
+            raise job.error
+        execution: Execution = job.value
+        return execution
+
+    def _run_cell(self, code: str, session: str, timeout_s: float | None, cancelled: threading.Event) -> Execution:
+        if not isinstance(code, str):
+            raise InputError(f"code is {shorten(repr(code))}: give a text with Python code.")
+        name, limit = check_session(session), self._timeout_s if timeout_s is None else _check_timeout(timeout_s)
+        if not code.strip():
+            return failure("exception", "There is no code to run: give at least one line of Python.")
+        if len(code) > MAX_CODE_CHARS:
+            return failure(
+                "exception", f"The code has {len(code)} characters: the limit is {MAX_CODE_CHARS}. Send less of it."
+            )
+        return self._sessions.run(name, clean(code), limit, cancelled.is_set)
+
+    def close(self, session: str | None = None) -> None:
+        """End one session, or (None) all: processes and working folders. A later call starts afresh."""
+        self._sessions.close(session)
+
+    def __enter__(self) -> PythonInterpreter:
+        """The interpreter itself."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Close all sessions."""
+        self.close()
+
+    def _run(self, code: str, *, config: RunnableConfig) -> tuple[str, Execution]:
+        execution = self.execute(code, _session_of(config))
+        return str(execution), execution
+
+    async def _arun(self, code: str, *, config: RunnableConfig) -> tuple[str, Execution]:
+        execution = await self.aexecute(code, _session_of(config))
+        return str(execution), execution
+
+
+def _session_of(config: RunnableConfig) -> str:
+    return (config.get("configurable") or {}).get("session") or DEFAULT_SESSION
+
+
+def _describe(names: Sequence[str]) -> str:
+    files = f"The data files in its working folder: {', '.join(names)}. " if names else ""
+    return (
+        "Runs Python code and returns what it prints and the value of its last expression. Variables are kept "
+        f"between calls. pandas, numpy and matplotlib are available. {files}Figures left open are saved as PNG; files "
+        "written in the working folder are returned."
+    )
+
+
+def _check_timeout(timeout_s: Any) -> float:
+    if isinstance(timeout_s, bool) or not isinstance(timeout_s, (int, float)) or not 0 < timeout_s < math.inf:
+        raise ConfigError(f"timeout_s is {shorten(repr(timeout_s))}: give seconds above 0, such as 30.")
+    if timeout_s > 86_400:
+        raise ConfigError(f"timeout_s is {timeout_s:g}: the limit is 86,400 seconds (a day).")
+    return float(timeout_s)
+
+
+def _check_isolation(min_isolation: Any, allow_weak: bool) -> None:
+    if sys.platform == "win32":
+        raise ConfigError("PythonInterpreter does not run on Windows: use Linux, macOS, or WSL.")
+    if min_isolation not in ("L1", "L2", "L3"):
+        raise ConfigError(f"min_isolation is {shorten(repr(min_isolation))}: give 'L1', 'L2' or 'L3'.")
+    if not allow_weak:
+        raise ConfigError(
+            f"PythonInterpreter is asked for isolation {min_isolation}, and this version offers L1 only: a process of "
+            "its own with resource limits and an empty environment, but the code can read and write what you can and "
+            "reach the network. Pass allow_weak=True to accept that, for code you would run yourself."
+        )
