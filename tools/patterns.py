@@ -177,9 +177,14 @@ def _isbn(value: str) -> str | None:
     return code if is_isbn(code) else None
 
 
+_DATE_SHAPE = re.compile(r"[0-9]{4}-[0-9]{1,2}-[0-9]{1,2}|[0-9]{1,2}[./-][0-9]{1,2}[./-][0-9]{2,4}")
+
+
 def _e164(value: str, region: str | None = None) -> str | None:
     """The number as +<country><number>; None where no network has it."""
     library = import_module("phonenumbers")
+    if _DATE_SHAPE.fullmatch(value):  # in many countries it would be a number, too
+        return None
     try:
         parsed = library.parse(value, region)
     except library.NumberParseException:

@@ -81,7 +81,7 @@ class Clock:
         limit = f"{pattern.timeout_s:g} s"
         problem = (
             f"the search of a text of {len(text)} characters was given up at its limit of {limit} (timeout_s); make "
-            'the regex stricter, such as (a+)+ into a+, or write it for RE2 (engine = "re2"), which has no such texts'
+            'the regex stricter, such as (a|aa)+ into a+, or write it for RE2 (engine = "re2"), which has no such texts'
         )
         error = pattern.error("regex", pattern.regex, problem)
         return PatternTimeoutError(str(error), pattern.name, pattern.timeout_s)

@@ -47,7 +47,7 @@ class Decision(NamedTuple):
 
 
 def decisions(scanner: Scanner, text: str) -> list[Decision]:
-    """Every candidate of `text` by place; where two begin together the one that counts comes first."""
+    """Every candidate of `text` by place, patterns that were given up first; of two that begin together the one found."""
     given_up: list[PatternTimeoutError] = []
     scan = scanner.scan(View(text), keep_rejected=True, given_up=given_up)
     over = {(miss.start, miss.end, miss.order): miss.reason for miss in scanner.limited(scan.found)[1]}
@@ -79,8 +79,8 @@ def decisions(scanner: Scanner, text: str) -> list[Decision]:
                 told.append(
                     Decision("near miss", near.pattern, near.parameter, near.raw, near.start, near.end, "", near.reason)
                 )
-    told += [_given_up(scanner, error) for error in given_up]
-    return sorted(told, key=lambda decision: (decision.start, decision.outcome != "found", decision.end))
+    told.sort(key=lambda decision: (decision.start, decision.outcome != "found", decision.end))
+    return [*(_given_up(scanner, error) for error in given_up), *told]
 
 
 def _decision(scanner: Scanner, outcome: Outcome, item: Found, text: str, reason: str) -> Decision:
