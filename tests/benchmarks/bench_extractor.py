@@ -1,9 +1,9 @@
 """The extractor's speed beside its peers' in one run, its score on the labelled corpus, and hostile patterns.
 
 Presidio and spaCy take part where they are installed (pip install presidio-analyzer spacy; no model is needed).
-Times are medians of wall clock; "found" is how many codes were found in the text of 100 KB. The peers run the
-cookbook's four codes as regexes; only agentkit checks neighbours, resolves overlaps, normalises and gives spans of
-the text as given.
+Times are medians of wall clock; "found" is how many codes were found in the text of 100 KB, equal ones
+too: the peers count the uuid in a urn as well. They run the four codes as bare regexes; only agentkit checks
+neighbours, resolves overlaps, normalises, and gives spans of the text as given.
 
 Usage: python tests/benchmarks/bench_extractor.py
 """
@@ -17,6 +17,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 from agentkit.tools import Pattern, RegexExtractor
@@ -40,11 +41,11 @@ PLAIN = "Nothing in these lines is a code: they only go on, 24 hours a day, abou
 # A pattern and a text on which a backtracking engine takes for ever, in the forms they are found in the wild.
 HOSTILE = [
     (r"(a+)+$", "a" * 40 + "!"),
-    (r"([a-zA-Z]+)*$", "a" * 40 + "1"),
+    (r"x([a-zA-Z]+)*$", "x" + "a" * 40 + "1"),
     (r"(a|aa)+$", "a" * 60 + "!"),
-    (r"(a|a?)+$", "a" * 40 + "!"),
+    (r"b(a|a?)+$", "b" + "a" * 40 + "!"),
     (r"(.*a){20}$", "a" * 40 + "!"),
-    (r"^(\w+\s?)*$", "word " * 12 + "end!"),
+    (r"^(\w+\s?)+$", "word " * 12 + "end!"),
     (r"^([a-zA-Z0-9])(([\-.]|[_]+)?([a-zA-Z0-9]+))*(@)[a-z]+\.[a-z]{2,3}$", "a" * 40 + "!"),
     (r"^(([a-z])+.)+[A-Z]([a-z])+$", "a" * 40),
 ]
@@ -52,8 +53,8 @@ GIVE_UP_S = 2.0
 
 
 def text_of(size: int, *, codes: bool = True) -> str:
-    """Prose of `size` characters, with six or so codes in a kilobyte, or none."""
-    unit = PARAGRAPH + CODED + PLAIN * 2 if codes else PLAIN
+    """Prose of `size` characters, with four codes in a kilobyte, or none."""
+    unit = PARAGRAPH + CODED + PLAIN * 7 if codes else PLAIN
     return (unit * (size // len(unit) + 1))[:size]
 
 
@@ -123,6 +124,11 @@ def by_agentkit(text: str) -> Callable[[], int]:
     return lambda: len(CODES.extract(text))
 
 
+def _every_one(text: str) -> int:
+    """How many codes there are, equal ones too: the peers list each."""
+    return len(RegexExtractor([replace(pattern, unique=False) for pattern in CODES.patterns]).extract(text))
+
+
 PEERS: dict[str, tuple[Callable[[str], Callable[[], int]], str | None, int]] = {
     # what runs it, the module it needs, the longest text it is given
     "agentkit": (by_agentkit, None, 10_000_000),
@@ -150,7 +156,8 @@ def speed() -> None:
         cells = []
         for text in texts.values():
             cells.append(f"{milliseconds(prepare(text)):16.3f}" if len(text) <= longest else f"{'-':>16}")
-        print(f"{name:14}" + "".join(cells) + f"{prepare(texts['100 KB'])():10}")
+        count = _every_one(texts["100 KB"]) if name == "agentkit" else prepare(texts["100 KB"])()
+        print(f"{name:14}" + "".join(cells) + f"{count:10}")
 
 
 def scores() -> None:
