@@ -150,7 +150,9 @@ def _checked(
     if not cited:
         problems.append(f"{start}:{end} is no part of the answer, which has {len(answer)} characters")
     elif citation.text and cited != citation.text:
-        problems.append(f"{start}:{end} of the answer is {shorten(cited)!r}, the citation says {shorten(citation.text)!r}")
+        problems.append(
+            f"{start}:{end} of the answer is {shorten(cited)!r}, the citation says {shorten(citation.text)!r}"
+        )
     if not citation.sources and not citation.call_ids:
         problems.append("it names no source")
     texts: list[str] = []

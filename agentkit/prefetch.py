@@ -204,9 +204,7 @@ def _prefetched(
             n += 1
             call_id = f"{wanted}~{n}"
         calls.append(ToolCall(id=call_id, name=tool.name, arguments={argument: question}))
-    steps = tuple(
-        Step(tool=call.name, tool_input=call.arguments, ok=False, call_id=call.id, round=0) for call in calls
-    )
+    steps = tuple(Step(tool=call.name, tool_input=call.arguments, ok=False, call_id=call.id, round=0) for call in calls)
     return Act(tuple(calls), steps, seconds)
 
 
@@ -223,9 +221,7 @@ def _answered_by(step: Step, question: str, steps: tuple[Step, ...], duration_s:
     return Turn(input=question, steps=steps, output=output, citations=(source,), duration_s=duration_s)
 
 
-def _already_made(
-    call: ToolCall, question: str, steps: Sequence[Step], repeats: dict[str, str]
-) -> Observation | None:
+def _already_made(call: ToolCall, question: str, steps: Sequence[Step], repeats: dict[str, str]) -> Observation | None:
     """The result of `call` if it is one that was prefetched; the blanks and quotes around a copy do not count."""
     for step in steps:
         if step.tool != call.name or step.result is None:

@@ -126,7 +126,11 @@ def test_the_model_asks_for_the_same_call_again_and_is_given_the_stored_result()
     )
     turn = Agent(model=chat, prefetch=[find]).run("q")
     assert runs == ["q", "other"]
-    assert [(s.round, s.observation, s.plan) for s in turn.steps] == [(0, "[1]", ""), (1, "[1]", "again"), (1, "[2]", "")]
+    assert [(s.round, s.observation, s.plan) for s in turn.steps] == [
+        (0, "[1]", ""),
+        (1, "[1]", "again"),
+        (1, "[2]", ""),
+    ]
     assert len({s.call_id for s in turn.steps}) == 3
     assert [m.content for m in chat.requests[1].messages if isinstance(m, ToolMessage)] == ["[1]", "[1]", "[2]"]
 

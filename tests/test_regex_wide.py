@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import pickle
+import runpy
 import sys
 from pathlib import Path
 from typing import Any
@@ -81,8 +82,8 @@ def test_a_catastrophic_pattern_is_an_error_that_names_pattern_and_limit(method:
     extractor = one(**CATASTROPHE)
     assert extractor.values("aab") == {"p": ["aab"]}
     message = (
-        r"pattern 'p', field 'regex', value '\(\?:a\|aa\)\+\[bc\]\(\?!d\)': the search of a text of 41 characters was given up "
-        r"at its limit of 0\.05 s \(timeout_s\); make the regex stricter"
+        r"pattern 'p', field 'regex', value '\(\?:a\|aa\)\+\[bc\]\(\?!d\)': the search of a text of 41 characters was "
+        r"given up at its limit of 0\.05 s \(timeout_s\); make the regex stricter"
     )
     with pytest.raises(PatternTimeoutError, match=message) as caught:
         getattr(extractor, method)(HANGING)
@@ -157,6 +158,12 @@ def test_glue_needs_a_letter_or_digit_behind_it(text: str, found: bool, engine: 
     assert one(regex=r"\d\d", glue="-", engine=engine).values(text) == ({"p": ["12"]} if found else {})
 
 
+@pytest.mark.parametrize("engine", ["re2", "regex"])
+def test_glue_joins_only_at_an_edge_that_is_a_letter_or_digit(engine: str) -> None:
+    for regex, text in ((r"K\d!", "K1!.x"), (r"!K\d", "x.!K1")):
+        assert len(one(regex=regex, glue=".", engine=engine).extract(text)) == 1
+
+
 def test_an_endless_token_is_told_once() -> None:
     # Widening each of its parts to the whole would be quadratic.
     text = "1." * 50_000 + "1"
@@ -202,9 +209,24 @@ def test_scores_rise_with_context_and_min_score_draws_the_line() -> None:
     assert strict.values(text) == {"p": ["123456"]}
     assert reasons(strict, text) == [("654321", "scores 0.4, less than the 0.5 that min_score asks for")]
     assert pickle.loads(pickle.dumps(strict)).values(text) == {"p": ["123456"]}
+    even = Pattern(name="p", regex=r"\d{6}", score=0.4, context=["order"], context_score=0.5)
+    assert RegexExtractor([even], min_score=0.5).values("order 123456") == {"p": ["123456"]}
     plain = Pattern(name="q", regex="x", score=0.3)
     assert RegexExtractor([plain], min_score=0.3).values("x") == {"q": ["x"]}
     assert RegexExtractor([plain], min_score=0.31).values("x") == {}
+
+
+def test_a_word_cut_by_the_edge_of_the_window_is_no_context() -> None:
+    def found(text: str, word: str, chars: int) -> bool:
+        return bool(one(regex=r"\d{6}", context=[word], context_chars=chars).values(text))
+
+    assert not found("123456 orders", "o", 2)
+    assert not found("border 123456", "r", 2)
+    assert found("123456 o", "o", 2)
+    assert found("123456 o rders", "o", 2)
+    assert found("o 123456", "o", 2)
+    assert found("123456 ok orders", "ok", 5)
+    assert not found("123456 ok", "ok", 2)
 
 
 def test_min_score_and_filler_come_from_the_file(tmp_path: Path) -> None:
@@ -239,7 +261,7 @@ def test_min_score_and_filler_come_from_the_file(tmp_path: Path) -> None:
         ({"context_score": 0.5}, "field 'context_score', value 0.5: there are no context words"),
         ({"glue": "a."}, "field 'glue', value 'a.': give punctuation"),
         ({"glue": " "}, "field 'glue', value ' ': give punctuation"),
-        ({"glue": ".", "boundary": "none"}, 'field \'glue\', value \'.\': it needs boundary = "token"'),
+        ({"glue": ".", "boundary": "none"}, "field 'glue', value '.': it needs boundary = \"token\""),
         ({"glue": None}, "field 'glue', value None: it must be a text"),
         ({"deny": "a"}, "field 'deny', value 'a': it must be a list of texts"),
         ({"convert": "upper"}, "field 'convert', value 'upper': no such conversion; choose from compact, ip"),
@@ -357,7 +379,7 @@ def test_what_is_no_column_of_texts(texts: Any, message: str) -> None:
             method(texts)
 
 
-# --- the edges of the scanner, one by one: each of these kills a change of a comparison in it ---------------------------
+# --- the edges of the scanner, one by one: each of these kills a change of a comparison in it ------------------------
 
 
 @pytest.mark.parametrize("engine", ["re2", "regex"])
@@ -399,6 +421,28 @@ def test_a_rejected_match_over_the_length_of_any_code_is_left_whole() -> None:
         assert [m.raw for m in extractor.extract(long + " b-b")] == ["b-b"]
 
 
+def test_a_match_of_a_thousand_characters_is_still_taken_apart_and_one_more_is_not() -> None:
+    for engine in ("re2", "regex"):
+        extractor = one(regex=r"(?:b-)+b{1,3}", engine=engine, unique=False)
+        for size, starts in ((1000, [3]), (1001, [])):
+            code = "b-" * 499 + "b" * (size - 998)
+            assert len(code) == size
+            assert [m.start for m in extractor.extract("a" + code)] == starts
+
+
+def test_of_two_claims_to_one_place_the_larger_is_told_wherever_it_stands() -> None:
+    def never(value: str) -> bool:
+        return False
+
+    def told(*regexes: str) -> list[str]:
+        extractor = RegexExtractor([Pattern(name=r, regex=r, validate=never) for r in regexes])
+        return [miss.pattern for miss in extractor.near_misses("abc de f")]
+
+    assert told("de f", "abc de") == told("abc de", "de f") == ["abc de"]
+    assert told("abc d", "c de f") == ["c de f"]
+    assert told("abc", "de f") == ["abc", "de f"]
+
+
 @pytest.mark.parametrize(
     ("spans", "kept"),
     [
@@ -430,3 +474,16 @@ def test_views_are_shared_and_each_pattern_sees_its_own() -> None:
     scanner = CODES._scanner
     view = View(f"{UUID.replace('-', chr(0x2011))} {OBJREF}")
     assert [found[2] for found in scanner.scan(view).found] == [0, 2]
+
+
+# --- patterns made to hang a backtracking engine --------------------------------------------------------------------
+
+BENCH = runpy.run_path(str(Path(__file__).parent / "benchmarks" / "bench_extractor.py"), run_name="bench")
+
+
+@pytest.mark.parametrize(("regex", "text"), BENCH["HOSTILE"], ids=lambda value: value[:20])
+def test_a_hostile_pattern_comes_back_from_its_worst_text(regex: str, text: str) -> None:
+    # A backtracking engine would outlast the suite's time limit: it doubles its time with each character.
+    extractor = one(regex=regex, boundary="none")
+    assert extractor.values(text) == extractor.values(text * 1000) == {}
+    assert extractor.near_misses(text) == []

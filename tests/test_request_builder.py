@@ -94,7 +94,9 @@ def test_any_name_of_a_parameter_can_be_a_request() -> None:
 
 def test_a_model_adds_only_what_is_on_the_list() -> None:
     builder = RequestBuilder(CODES, fields=PAGE, choices=TAXONOMIES)
-    answer = 'Sure:\n```json\n[{"objref": ["GLXXX000INVENTED"], "page": 3}, {"taxonomies": ["sport", "CARS", "cars"]}]\n```'
+    answer = (
+        'Sure:\n```json\n[{"objref": ["GLXXX000INVENTED"], "page": 3}, {"taxonomies": ["sport", "CARS", "cars"]}]\n```'
+    )
     assert plain(builder.complete(f"ref {CODE}", answer)) == [
         {"objref": [CODE], **PAGE},
         {"taxonomies": ["CARS", "SPORT"], **PAGE},

@@ -74,14 +74,15 @@ def _url(value: str) -> bool:
     return top_ok and len(labels) > 1 and all(label and len(label) <= 63 for label in labels)
 
 
-_MONTHS = "Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec".split()
+_MONTHS = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"]
 _MONTH = (
     "Jan(?:uary)?|Feb(?:ruary)?|Mar(?:ch)?|Apr(?:il)?|May|June?|July?|Aug(?:ust)?|Sept?(?:ember)?|Oct(?:ober)?"
     "|Nov(?:ember)?|Dec(?:ember)?"
 )
 _DATE = (
     r"[0-9]{4}-[0-9]{1,2}-[0-9]{1,2}|[0-9]{1,2}\.[0-9]{1,2}\.[0-9]{4}|[0-9]{1,2}/[0-9]{1,2}/[0-9]{4}"
-    rf"|[0-9]{{1,2}}(?:st|nd|rd|th)? (?:{_MONTH})\.?,? [0-9]{{4}}|(?:{_MONTH})\.? [0-9]{{1,2}}(?:st|nd|rd|th)?,? [0-9]{{4}}"
+    rf"|[0-9]{{1,2}}(?:st|nd|rd|th)? (?:{_MONTH})\.?,? [0-9]{{4}}"
+    rf"|(?:{_MONTH})\.? [0-9]{{1,2}}(?:st|nd|rd|th)?,? [0-9]{{4}}"
 )
 _WRITTEN = re.compile(r"([0-9]+|[A-Za-z]{3})[A-Za-z]*\W+([0-9]+|[A-Za-z]{3})[A-Za-z]*\W+([0-9]+)")
 
@@ -125,14 +126,17 @@ _CURRENCIES = (
     "|RUB|SAR|SEK|SGD|THB|TRY|TWD|UAH|USD|VND|ZAR"
 )
 _BLANK = r"[ \x{a0}\x{202f}]"
-_FIGURE = rf"[0-9]+(?:[.,'’][0-9]+|{_BLANK}[0-9]{{3}}\b)*"
+_MARK, _SIGN, _TO = ".,'\u2019", "+\u2212-", "\u2013-"
+_FIGURE = rf"[0-9]+(?:[{_MARK}][0-9]+|{_BLANK}[0-9]{{3}}\b)*"
 _UNIT = rf"(?:(?:[A-Z]{{1,3}})?[$]|[€£¥]|{_CURRENCIES})"
-_MORE = rf"(?:{_BLANK}?[-–]{_BLANK}?[0-9][0-9.,]*|{_BLANK}?(?i:thousand|million|billion|trillion|mio|mrd|bn|mn|[km]))?"
-_AMOUNT = (
-    rf"[-−+]?{_UNIT}{_BLANK}?[-−+]?{_FIGURE}(?:{_MORE}\b)?"
-    rf"|(?:[0-9][0-9.,]*{_BLANK}?[-–]{_BLANK}?|[-−+])?{_FIGURE}{_BLANK}?(?:[€£¥]|[$]|(?:{_CURRENCIES})\b)"
+_MORE = (
+    rf"(?:{_BLANK}?[{_TO}]{_BLANK}?[0-9][0-9.,]*|{_BLANK}?(?i:thousand|million|billion|trillion|mio|mrd|bn|mn|[km]))?"
 )
-_READ_AMOUNT = re.compile(r"([-−+]?)([^0-9+−\-]*)([-−+]?)([0-9][0-9.,'’ ]*)(\D*)")
+_AMOUNT = (
+    rf"[{_SIGN}]?{_UNIT}{_BLANK}?[{_SIGN}]?{_FIGURE}(?:{_MORE}\b)?"
+    rf"|(?:[0-9][0-9.,]*{_BLANK}?[{_TO}]{_BLANK}?|[{_SIGN}])?{_FIGURE}{_BLANK}?(?:[€£¥]|[$]|(?:{_CURRENCIES})\b)"
+)
+_READ_AMOUNT = re.compile(rf"([{_SIGN}]?)([^0-9{_SIGN}]*)([{_SIGN}]?)([0-9][0-9{_MARK} ]*)(\D*)")
 
 
 def _amount(value: str) -> str | None:
@@ -148,7 +152,7 @@ def _amount(value: str) -> str | None:
     number = _number(figure.strip(), prefixed=bool(before.strip()))
     if number is None:
         return None
-    minus = "-" if (sign or inner) in ("-", "−") else ""
+    minus = "-" if (sign or inner) in ("-", "\u2212") else ""
     return f"{currency} {minus}{number}"
 
 
@@ -160,7 +164,7 @@ def _number(figure: str, *, prefixed: bool) -> str | None:
         head, _, tail = figure.rpartition(marks[-1])
         if len(tail) != 3 or len(marks) > 1 or head == "0":
             whole, decimals = head, tail
-    groups = re.split(r"[.,'’ ]", whole)
+    groups = re.split(f"[{_MARK} ]", whole)
     separators = {char for char in whole if not char.isdigit()}
     if len(decimals) > 2 or len(separators) > 1 or (decimals and figure[len(whole)] in separators):
         return None
@@ -247,8 +251,23 @@ def _fields() -> dict[str, dict[str, Any]]:
             "glue": ".",
             "convert": "ip",
             "description": "an IPv4 or IPv6 address or network",
-            "examples": ("192.168.0.1", "at 10.0.0.0/8,", "2001:DB8::1", "10.0.0.1:80", "[::ffff:10.0.0.1]", "fe80::1."),
-            "non_examples": ("1.2.3.4.5", "256.1.1.1", "1.2.3", "1:2:3:4:5:6:7:8:9", "12:30:45", "std::vector", "std::add"),
+            "examples": (
+                "192.168.0.1",
+                "at 10.0.0.0/8,",
+                "2001:DB8::1",
+                "10.0.0.1:80",
+                "[::ffff:10.0.0.1]",
+                "fe80::1.",
+            ),
+            "non_examples": (
+                "1.2.3.4.5",
+                "256.1.1.1",
+                "1.2.3",
+                "1:2:3:4:5:6:7:8:9",
+                "12:30:45",
+                "std::vector",
+                "std::add",
+            ),
         },
         "iban": {
             "regex": _iban_regex(),
@@ -282,7 +301,10 @@ def _fields() -> dict[str, dict[str, Any]]:
             "non_examples": ("978-3-16-148410-1", "0-306-40615-3", "1978-3-16-148410-0"),
         },
         "date_iso": {
-            "regex": r"([0-9]{4}-[0-9]{2}-[0-9]{2})(?:[T ][0-9]{2}:[0-9]{2}(?::[0-9]{2}(?:[.,][0-9]+)?)?(?:Z|[+-][0-9]{2}:?[0-9]{2})?)?",
+            "regex": (
+                r"([0-9]{4}-[0-9]{2}-[0-9]{2})"
+                r"(?:[T ][0-9]{2}:[0-9]{2}(?::[0-9]{2}(?:[.,][0-9]+)?)?(?:Z|[+-][0-9]{2}:?[0-9]{2})?)?"
+            ),
             "group": 1,
             "glue": "-",
             "convert": _iso_date,
@@ -328,7 +350,7 @@ def pick(*wanted: str, **changes: Mapping[str, Any]) -> list[Pattern]:
 
     Args:
         *wanted: Names out of `names()`.
-        **changes: Fields to set otherwise, by the pattern's name, as in ``pick("iban", iban={"parameter": "account"})``.
+        **changes: Fields to set otherwise, by the pattern's name: ``pick("iban", iban={"parameter": "account"})``.
 
     Raises:
         ConfigError: No pattern of that name, a change for one that is not picked, or, for "phone", the package
@@ -402,5 +424,3 @@ def _need_phonenumbers() -> Any:
         raise ConfigError(
             "The pattern 'phone' needs the package phonenumbers: pip install 'agentkit-cohere[phone]'."
         ) from error
-
-

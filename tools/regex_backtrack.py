@@ -34,7 +34,7 @@ class PatternTimeoutError(ConfigError):
 
 
 def compile_backtracking(pattern: Pattern) -> Any:
-    """The regex of `pattern` compiled by the package `regex`; ``\\d \\w \\s`` and the case of letters are ASCII.
+    r"""The regex of `pattern` compiled by the package `regex`; ``\d \w \s`` and the case of letters are ASCII.
 
     Raises:
         ConfigError: The package is not installed, or refuses the regex.

@@ -1,4 +1,4 @@
-"""What a found value can be put to, by name: checks (``validate = "luhn"``) and rewritings (``convert = "compact"``)."""
+"""What is done to a found value, by name: checks (``validate = "luhn"``) and rewritings (``convert = "compact"``)."""
 
 from __future__ import annotations
 

@@ -106,9 +106,7 @@ class RegexExtractor(BaseTool):
         """
         file = load_file(path)
         try:
-            return cls(
-                file.patterns, name=name, description=description, filler=file.filler, min_score=file.min_score
-            )
+            return cls(file.patterns, name=name, description=description, filler=file.filler, min_score=file.min_score)
         except ConfigError as error:
             raise ConfigError(f"{path}: {error}") from error
 
@@ -158,7 +156,7 @@ class RegexExtractor(BaseTool):
         return find_near_misses(self._scanner, text)
 
     def trace(self, text: str) -> list[Decision]:
-        """Every candidate in `text`, what became of it and why, by place; ``print(*trace, sep="\\n")`` shows it.
+        """Every candidate in `text`, what became of it and why, by place; each prints as one line.
 
         A pattern that runs out of time is told here rather than raised.
 

@@ -113,10 +113,7 @@ class Pattern:
         """Check every field."""
         self._check_types()
         self._check_choices()
-        if self.engine == "regex":
-            regex = compile_backtracking(self)
-        else:
-            regex = self._compiled(self.regex, "regex")
+        regex = compile_backtracking(self) if self.engine == "regex" else self._compiled(self.regex, "regex")
         if regex.fullmatch("") is not None:
             raise self.error("regex", self.regex, "it matches the empty text; ask for at least one character")
         self._check_groups(regex)
@@ -339,7 +336,8 @@ def _explain(error: Exception, source: str) -> str:
     if reason.startswith("invalid escape sequence: \\Z"):
         return r"RE2 writes the end of the text \z"
     if reason.startswith("invalid escape sequence: \\") and reason[-1:].isdigit():
-        return f"RE2 does not have back-references ({reason}); check equality in a validate function, or set engine = \"regex\""
+        instead = 'check equality in a validate function, or set engine = "regex"'
+        return f"RE2 does not have back-references ({reason}); {instead}"
     return f"RE2 cannot read it: {reason}. The syntax is at https://github.com/google/re2/wiki/Syntax"
 
 

@@ -156,7 +156,9 @@ def spans(regex: Any, view: View, *, glue: bool, more: str = "") -> Iterator[tup
                 end = at_char + len(data[start:end].decode())
                 start = at_char
             clean = text[start - 1 : start] in _APART and text[end : end + 1] in _APART
-            if not glue or ((clean or not is_glued(text, start, end)) and not (more and _joined(text, start, end, more))):
+            if not glue or (
+                (clean or not is_glued(text, start, end)) and not (more and _joined(text, start, end, more))
+            ):
                 yield match, start, end
                 continue
             yield match, start, -end
@@ -243,7 +245,9 @@ def _rewritten(pattern: Pattern, value: str) -> tuple[str, str]:
     try:
         new = CONVERTERS[convert](value) if isinstance(convert, str) else convert(value)
     except Exception as error:
-        problem = f"it failed on {shorten(value)!r} with {type(error).__name__}: {shorten(error)}; return a text or None"
+        problem = (
+            f"it failed on {shorten(value)!r} with {type(error).__name__}: {shorten(error)}; return a text or None"
+        )
         raise pattern.error("convert", convert, problem) from error
     if new is None:
         return value, f"cannot be read as {pattern.description or pattern.name}"
@@ -253,9 +257,7 @@ def _rewritten(pattern: Pattern, value: str) -> tuple[str, str]:
     return new, ""
 
 
-def _judged(
-    compiled: Compiled, text: str, start: int, end: int, value: str, min_score: float
-) -> tuple[float, str]:
+def _judged(compiled: Compiled, text: str, start: int, end: int, value: str, min_score: float) -> tuple[float, str]:
     """The score of a match with clean edges, and why it does not count, "" if it does."""
     pattern = compiled.pattern
     if compiled.deny and (value.lower() if pattern.ignore_case else value) in compiled.deny:

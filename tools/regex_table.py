@@ -25,10 +25,8 @@ def matches_frame(texts: Iterable[Any], extract: Callable[[str], list[Match]]) -
         if text is None:
             continue
         for found in extract(text):
-            rows.append(
-                (label, found.parameter, found.value, found.raw, found.start, found.end)
-                + (found.pattern, found.score, found.id)
-            )
+            place = (found.raw, found.start, found.end)
+            rows.append((label, found.parameter, found.value, *place, found.pattern, found.score, found.id))
     return pd.DataFrame(rows, columns=COLUMNS)
 
 

@@ -47,7 +47,7 @@ class Decision(NamedTuple):
 
 
 def decisions(scanner: Scanner, text: str) -> list[Decision]:
-    """Every candidate of `text` by place, patterns that were given up first; of two that begin together the one found."""
+    """Every candidate of `text` by place, patterns that were given up before all others."""
     given_up: list[PatternTimeoutError] = []
     scan = scanner.scan(View(text), keep_rejected=True, given_up=given_up)
     over = {(miss.start, miss.end, miss.order): miss.reason for miss in scanner.limited(scan.found)[1]}
@@ -69,9 +69,7 @@ def decisions(scanner: Scanner, text: str) -> list[Decision]:
     for miss in scan.rejected:
         pattern = scanner.patterns[miss.order]
         raw = text[miss.start : miss.end]
-        told.append(
-            Decision("rejected", pattern.name, pattern.key, raw, miss.start, miss.end, reason=miss.reason)
-        )
+        told.append(Decision("rejected", pattern.name, pattern.key, raw, miss.start, miss.end, reason=miss.reason))
     if not given_up:
         seen = {(decision.pattern, decision.start, decision.end) for decision in told}
         for near in find_near_misses(scanner, text):

@@ -19,16 +19,22 @@ from agentkit.text import shorten
 from agentkit.tools.json_reader import read_json
 from agentkit.tools.regex_extractor import RegexExtractor
 
-DESCRIPTION = "Function which, given the query from the user, returns the API requests for the codes in it, ready to send."
+DESCRIPTION = (
+    "Function which, given the query from the user, returns the API requests for the codes in it, ready to send."
+)
 """What a model is told about the tool, unless the caller says otherwise."""
 
-_FROZEN = ConfigDict(frozen=True, extra="forbid", protected_namespaces=(), validate_by_name=True, validate_by_alias=True)
+_FROZEN = ConfigDict(
+    frozen=True, extra="forbid", protected_namespaces=(), validate_by_name=True, validate_by_alias=True
+)
 
 
 class _Arguments(BaseModel):
     user_query: str = Field(
         strict=True,
-        description="This is the full input query as received from the user. Do not truncate or modify the query in any way.",
+        description=(
+            "This is the full input query as received from the user. Do not truncate or modify the query in any way."
+        ),
     )
 
 
@@ -174,9 +180,8 @@ class RequestBuilder(BaseTool):
                 if key in self._choices:
                     chosen.setdefault(key, []).extend([listed] if isinstance(listed, str) else listed or [])
                 elif key not in known:
-                    raise ModelError(
-                        f"The model's answer has the key {shorten(repr(key))}: only {', '.join(sorted(known))} are known."
-                    )
+                    only = ", ".join(sorted(known))
+                    raise ModelError(f"The model's answer has the key {shorten(repr(key))}: only {only} are known.")
         return _on_the_list(chosen, self._choices, ModelError)
 
     def choices_model(self) -> type[BaseModel]:
@@ -305,7 +310,9 @@ def _check_apart(*groups: Iterable[str]) -> None:
     seen: set[str] = set()
     for key in (key for group in groups for key in group):
         if key in seen:
-            raise ConfigError(f"The key {shorten(repr(key))} is used twice: parameters, choices and fields need names of their own.")
+            raise ConfigError(
+                f"The key {shorten(repr(key))} is used twice: parameters, choices and fields need names of their own."
+            )
         seen.add(key)
 
 
