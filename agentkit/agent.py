@@ -10,6 +10,7 @@ import uuid
 from collections.abc import AsyncIterator, Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import aclosing, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from langchain_core.agents import AgentAction
@@ -27,12 +28,14 @@ from agentkit.events import Event, LimitReached, ToolFinished, ToolStarted, Turn
 from agentkit.limits import Limits, Price
 from agentkit.loop import Act, Ask, Reply, finished, react
 from agentkit.model import Edge
+from agentkit.prefetch import ExactPath, noted
 from agentkit.sessions import check_session
 from agentkit.text import clean, shorten
 from agentkit.toolbox import Toolbox
 from agentkit.turn import Observation, Step, Turn
 
 if TYPE_CHECKING:
+    from agentkit.grounding import FindsCodes
     from agentkit.memory import Memory
     from agentkit.memory.store import OpenTurn
 
@@ -70,6 +73,9 @@ class Agent(Runnable[Any, Any]):
         output: type[BaseModel] | None = None,
         clock: Callable[[], float] = time.monotonic,
         new_session: Callable[[], str] | None = None,
+        prefetch: Sequence[BaseTool] = (),
+        deterministic_only: bool = False,
+        guard: Sequence[FindsCodes] = (),
     ) -> None:
         """Make an agent.
 
@@ -86,6 +92,13 @@ class Agent(Runnable[Any, Any]):
                 not fit is shown to the model with what is wrong, twice at most. None takes any answer.
             clock: Seconds from any fixed point, for `Limits.max_seconds` and durations.
             new_session: Makes the id of a session nobody named; by default a random UUID in hex.
+            prefetch: Tools to run on the question itself before the first model call, such as a RegexExtractor: the
+                model gets their results with the question, as a call already made, and need not ask. They are tools
+                of the agent as well, and their steps have round 0.
+            deterministic_only: Answer without the model where a prefetch tool covers the question (see
+                `RegexExtractor.covers`): the answer is then the tool's result.
+            guard: Extractors whose codes the answer may not make up. A code that nothing the model was given holds
+                is sent back to be mended, once; then the run ends with a `GroundingError`.
 
         Raises:
             ConfigError: No key, a model or tool of the wrong kind, or tools that cannot be told apart.
@@ -95,7 +108,8 @@ class Agent(Runnable[Any, Any]):
         self.memory = memory
         if self.limits.max_cost is not None and price is None:
             raise ConfigError("Limits.max_cost needs to know what tokens cost: give the agent a price.")
-        self._toolbox = Toolbox(tools, self.limits.tool_timeout_s, max_parallel=self.limits.max_parallel)
+        self._exact = ExactPath(tools, prefetch=prefetch, deterministic_only=deterministic_only, guard=guard)
+        self._toolbox = Toolbox(self._exact.tools, self.limits.tool_timeout_s, max_parallel=self.limits.max_parallel)
         self._output = None if output is None else StructuredOutput(output)
         self._checks: list[AnswerCheck] = [empty_reply, CallAsText(frozenset(self._toolbox.names))]
         if self._output is not None:
@@ -138,6 +152,7 @@ class Agent(Runnable[Any, Any]):
             SessionError: An impossible session name.
             SessionBusyError: The session is running already.
             ModelError: The model could not be reached or refused; the steps so far are kept in memory.
+            GroundingError: With a `guard`: the answer holds codes that stand nowhere, also when asked to mend it.
             StoreError: Memory could not be read or written.
         """
         _refuse_running_loop()
@@ -261,7 +276,7 @@ class Agent(Runnable[Any, Any]):
                 else:
                     journal.calls(wanted.steps)
                     seen = zip(wanted.steps, self._toolbox.act(wanted, config), strict=True)
-                    wanted = _advance(flow, [self._finished(step, result, journal) for step, result in seen])
+                    wanted = _advance(flow, [self._finished(wanted, step, result, journal) for step, result in seen])
             return self._with_data(journal.finish(wanted))
 
     async def _arun(self, request: _Request, config: RunnableConfig) -> Turn:
@@ -275,7 +290,7 @@ class Agent(Runnable[Any, Any]):
                     done: list[Step] = []
                     async with aclosing(self._toolbox.aact(wanted, config)) as seen:  # type: ignore[type-var]
                         async for observation in seen:
-                            done.append(self._finished(wanted.steps[len(done)], observation, journal))
+                            done.append(self._finished(wanted, wanted.steps[len(done)], observation, journal))
                     wanted = _advance(flow, done)
             return self._with_data(journal.finish(wanted))
 
@@ -297,7 +312,7 @@ class Agent(Runnable[Any, Any]):
                     yield from map(ToolStarted, wanted.steps)
                     answer = []
                     for step, seen in zip(wanted.steps, self._toolbox.act(wanted, config), strict=True):
-                        answer.append(self._finished(step, seen, journal))
+                        answer.append(self._finished(wanted, step, seen, journal))
                         yield ToolFinished(answer[-1])
                 wanted = _advance(flow, answer)
             turn = self._with_data(journal.finish(wanted))
@@ -325,7 +340,7 @@ class Agent(Runnable[Any, Any]):
                     answer = []
                     async with aclosing(self._toolbox.aact(wanted, config)) as seen:  # type: ignore[type-var]
                         async for observation in seen:
-                            answer.append(self._finished(wanted.steps[len(answer)], observation, journal))
+                            answer.append(self._finished(wanted, wanted.steps[len(answer)], observation, journal))
                             yield ToolFinished(answer[-1])
                 wanted = _advance(flow, answer)
             turn = self._with_data(journal.finish(wanted))
@@ -339,8 +354,8 @@ class Agent(Runnable[Any, Any]):
         except ValueError:  # a turn that ended at a limit or was cut
             return turn
 
-    def _finished(self, step: Step, seen: Observation, journal: _Journal) -> Step:
-        done = finished(step, seen, self.limits.max_observation_chars)
+    def _finished(self, act: Act, step: Step, seen: Observation, journal: _Journal) -> Step:
+        done = finished(step, noted(act, step, seen), self.limits.max_observation_chars)
         journal.results([done])
         return done
 
@@ -350,8 +365,9 @@ class Agent(Runnable[Any, Any]):
         with self._alone(request.session):
             journal = _Journal(self.memory, request, self._condense)
             try:
-                messages = self._messages(request)
-                flow = react(messages, limits=self.limits, clock=self._clock, checks=self._checks)
+                start = partial(react, limits=self.limits, clock=self._clock, checks=self._checks)
+                limit = self.limits.max_seconds
+                flow = self._exact.turn(self._messages(request), start, clock=self._clock, max_seconds=limit)
                 yield flow, journal
             except BaseException:
                 journal.interrupt()

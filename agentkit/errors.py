@@ -11,7 +11,8 @@
     │   ├── CassetteError           a recording is missing, stale or does not match
     │   └── NetworkBlockedError     a test left this machine (in agentkit.testing)
     ├── ModelError                  the chat model failed or misbehaved
-    │   └── HistoryError            a message list that the v2 chat API would refuse
+    │   ├── HistoryError            a message list that the v2 chat API would refuse
+    │   └── GroundingError          an answer with codes that stand nowhere, also after it was asked to mend it
     ├── ToolError                   a tool could not do its work
     └── StoreError                  the memory's database
         └── StoreVersionError       written by a newer agentkit
@@ -56,6 +57,19 @@ class ModelError(AgentKitError):
 
 class HistoryError(ModelError):
     """A message list that the v2 chat API would refuse; it was not sent."""
+
+
+class GroundingError(ModelError):
+    """An answer holds codes that nothing it was given holds, also after the model was asked to mend it.
+
+    Attributes:
+        codes: The codes, as the answer writes them.
+    """
+
+    def __init__(self, message: str, *, codes: tuple[str, ...] = ()) -> None:
+        """Keep the codes beside the message."""
+        super().__init__(message)
+        self.codes = codes
 
 
 class ToolError(AgentKitError):

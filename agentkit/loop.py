@@ -7,7 +7,7 @@ waiting, so the loop exists once for sync and async and is tested without any IO
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterable, Sequence
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -72,18 +72,15 @@ class Ask:
 
     Attributes:
         messages: The whole list.
-        limit: The limit that was reached, after which the model answers without tools; None offers the tools.
+        offer_tools: Whether the model may call tools.
+        limit: The limit that was reached, after which the model answers without tools; None where none was.
         wants_json: Whether the reply must be JSON of the agent's output, and nothing else.
     """
 
     messages: list[BaseMessage]
+    offer_tools: bool = True
     limit: StopReason | None = None
     wants_json: bool = False
-
-    @property
-    def offer_tools(self) -> bool:
-        """Whether the model may call tools."""
-        return self.limit is None and not self.wants_json
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,12 +92,16 @@ class Act:
         steps: The same calls as steps without a result, to be written down before they run.
         seconds_left: What is left of `Limits.max_seconds`, None where there is no such limit.
         allowed: How many of the calls may run, from the first; None for all. The others are told that they were not.
+        known: Results, by call id, of calls that were already made and need not run again.
+        notes: What to add below a result, by call id.
     """
 
     calls: tuple[ToolCall, ...]
     steps: tuple[Step, ...]
     seconds_left: float | None = None
     allowed: int | None = None
+    known: Mapping[str, Observation] = field(default_factory=dict)
+    notes: Mapping[str, str] = field(default_factory=dict)
 
 
 def react(
@@ -130,7 +131,8 @@ def react(
     stop: StopReason | None = None
     complaint: Complaint | None = None
     for round_number in range(1, limits.max_steps + 1):
-        reply: Reply = yield Ask(run.checked(), wants_json=complaint is not None and complaint.wants_json)
+        wants_json = complaint is not None and complaint.wants_json
+        reply: Reply = yield Ask(run.checked(), offer_tools=not wants_json, wants_json=wants_json)
         run.usage += reply.usage
         if not reply.calls:
             complaint = run.complaint(reply, checks)
@@ -150,7 +152,7 @@ def react(
     stop = stop or "max_steps"
     reason = prompts.limit_reached(stop, limits)
     said.append(HumanMessage(prompts.answer_now(reason)))
-    reply = yield Ask(run.checked(), limit=stop)
+    reply = yield Ask(run.checked(), offer_tools=False, limit=stop)
     run.usage += reply.usage
     return run.stopped(reply, stop, prompts.no_answer(reason))
 

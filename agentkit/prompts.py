@@ -53,6 +53,25 @@ def not_run(name: str) -> str:
     return f"{shorten(name)} was not called: the limit of tool calls of this run is reached."
 
 
+def mend_codes(codes: Iterable[str]) -> str:
+    """Asks for the answer once more, because it holds codes that nobody gave."""
+    listed = list(codes)
+    more = f" and {len(listed) - 20} more" if len(listed) > 20 else ""
+    return (
+        f"These codes of your answer stand neither in the conversation nor in any result: "
+        f"{', '.join(shorten(code) for code in listed[:20])}{more}. Give the whole answer again: copy codes exactly "
+        "from where they stand, and leave out what stands nowhere."
+    )
+
+
+def not_their_words(argument: str) -> str:
+    """Below the result of a call whose argument should have been a copy, and is none."""
+    return (
+        f"(Note: {argument} is not a part of the user's message or of any result, so what was found in it may not be "
+        "what the user wrote.)"
+    )
+
+
 def unknown_tool(name: str, known: Iterable[str]) -> str:
     """Names the tools that exist, the nearest first."""
     names = list(known)

@@ -138,7 +138,7 @@ class Toolbox:
 
     def _prepared(self, act: Act) -> list[_Entry | Observation]:
         """What to call, or what to answer without calling anything."""
-        prepared = [self._prepare(call) for call in act.calls]
+        prepared = [act.known.get(call.id) or self._prepare(call) for call in act.calls]
         if act.allowed is not None:
             for i in range(act.allowed, len(prepared)):
                 prepared[i] = _failure(prompts.not_run(act.calls[i].name), "not_run")

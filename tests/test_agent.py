@@ -45,8 +45,9 @@ SCRIPT = [ADD, reply("3", usage=(20, 1))]
 def test_the_public_names_are_these():
     assert agentkit.__all__ == [
         "Agent", "AgentKitError", "Artifact", "CassetteError", "Citation", "CohereChat", "ConfigError",
-        "HistoryError", "InputError", "Limits", "ModelError", "Observation", "Outcome", "Price", "SessionBusyError",
-        "SessionError", "Step", "StopReason", "StoreError", "StoreVersionError", "ToolCall", "ToolError",
+        "GroundingError", "HistoryError", "InputError", "Limits", "ModelError", "Observation", "Outcome",
+        "Price", "SessionBusyError", "SessionError", "Step", "StopReason", "StoreError", "StoreVersionError",
+        "ToolCall", "ToolError",
         "ToolPolicy", "Turn", "Usage", "UserError", "__version__", "policy_of", "validate_history", "with_policy",
     ]  # fmt: skip
     assert agentkit.memory.__all__ == [

@@ -1,5 +1,7 @@
 """Every example runs, and prints and plots what the cookbooks document. The scripts follow their transcripts."""
 
+import random
+import re
 import runpy
 from pathlib import Path
 
@@ -191,9 +193,58 @@ def test_short_term_memory(capsys, tmp_path, monkeypatch):
     assert all(p.read_bytes().startswith(b"\x89PNG") for p in plots)
 
 
+# --- the deterministic path ------------------------------------------------------------------------------------
+
+
+@pytest.mark.cassette(
+    name="structured_requests",
+    script=['{"taxonomies": ["SPORT"]}', '{"taxonomies": ["CARS"]}', '{"taxonomies": ["TRUCKS"]}'],
+    follows="what the first cookbook's page chooses for these questions, as a bare choice; the last question is new",
+)
+def test_structured_requests(capsys):
+    run_example("structured_requests")
+    printed = capsys.readouterr().out
+    assert re.findall(r"model calls: (\d)", printed) == ["0", "0", "1", "1", "1"]
+    assert re.findall(r"  (\w+Request\(.*\))", printed) == [
+        "UuidRequest(uuid=['7410e652-639d-402e-984e-8fd7025f0aac', '8bb21b93-2ddf-4a63-af63-ddb6b1be49a1'], "
+        "page=0, size=10)",
+        "ObjrefRequest(objref=['GLPNT0005GUJOGGE', 'GLSBR000BGASOBRE'], page=0, size=10)",
+        "NmgsRequest(nmgs=['0000234GLCHL0200ARTINDIUS'], page=0, size=10)",
+        "ObjrefRequest(objref=['GLCMS004AGTCAMIS', 'GLCHL000CGUCHALE'], page=0, size=10)",
+        "NmgsRequest(nmgs=['0000234GLCMS0100ANORAKCAA'], page=0, size=10)",
+        "UrnRequest(urn=['urn:75f2b737-06dd-4399-9206-a6c11b65138e'], page=0, size=10)",
+        "TaxonomiesRequest(taxonomies=['SPORT'], page=0, size=10)",
+        "ObjrefRequest(objref=['GLBRL0000GACHALE'], page=0, size=10)",
+        "NmgsRequest(nmgs=['0000234GLCZD0000GUREDTOAA'], page=0, size=10)",
+        "TaxonomiesRequest(taxonomies=['CARS'], page=0, size=10)",
+        "TaxonomiesRequest(taxonomies=['TRUCKS'], page=0, size=10)",
+    ]
+    assert "not a code: GLBRL0000GACHALEXX has more letters or digits after it" in printed
+
+
+@pytest.mark.cassette(
+    name="orders",
+    script=["ORD-000123 on 2024-11-09, ORD-000777 on 2024-11-01."],
+    follows="the rows the example makes up",
+)
+def test_orders(capsys):
+    run_example("orders")
+    printed = capsys.readouterr().out
+    # Counted and added up from the generator's own numbers: every fortieth of a thousand is broken.
+    dice, euros = random.Random(7), []
+    for _ in range(1000):
+        dice.random()
+        euros.append(int(dice.random() * 9000) + 100.5)
+        dice.random()
+    assert f"1000 notes, 975 orders, EUR {sum(euros):.2f}" in printed
+    assert "25 notes with a broken number" in printed
+    assert "near miss       order: 'ORD-00040'" in printed
+    assert printed.endswith("ORD-000123 on 2024-11-09, ORD-000777 on 2024-11-01.\n[1 model call]\n")
+
+
 def test_every_example_is_tested():
     names = {path.stem for path in EXAMPLES.glob("*.py")} - {"__init__"}
-    assert names == {"api_requests", "short_term_memory"}
+    assert names == {"api_requests", "short_term_memory", "structured_requests", "orders"}
 
 
 @pytest.mark.parametrize("path", sorted(EXAMPLES.glob("*.py")), ids=lambda path: path.stem)

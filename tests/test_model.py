@@ -40,7 +40,7 @@ def env(monkeypatch):
 
 
 def ask(edge, messages=QUESTION, *, offer_tools=True):
-    return edge.ask(Ask(list(messages), None if offer_tools else "max_steps"), {})
+    return edge.ask(Ask(list(messages), offer_tools), {})
 
 
 CALL = reply(

@@ -757,7 +757,7 @@ GOOD = "[[pattern]]\nname = 'p'\nregex = 'a'\n"
         ("pattern = ['a']", r"pattern 1 is 'a'; write a \[\[pattern\]\] table"),
         ("[[patterns]]\nname = 'p'\n", "unknown key 'patterns'"),
         (GOOD + "regexp = 'b'\n", "pattern 'p', field 'regexp': no such field; choose from name, regex, parameter"),
-        (GOOD + "engine = 'regex'\n", "pattern 'p', field 'engine': no such field"),
+        (GOOD + "engine = 're'\n", "pattern 'p', field 'engine', value 're': write \"re2\" or \"regex\""),
         (GOOD + "[[pattern]]\nregex = 'b'\n", "pattern 2, field 'name': it is missing; write name"),
         ("[[pattern]]\nname = 'p'\n", "pattern 'p', field 'regex': it is missing"),
         (GOOD + "group = 2\n", "pattern 'p', field 'group', value 2"),

@@ -8,28 +8,37 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from agentkit.tools.json_reader import read_json
     from agentkit.tools.python import Execution, PythonInterpreter
+    from agentkit.tools.regex_backtrack import PatternTimeoutError
     from agentkit.tools.regex_extractor import RegexExtractor
     from agentkit.tools.regex_match import Match
     from agentkit.tools.regex_near import NearMiss
     from agentkit.tools.regex_pattern import Pattern
+    from agentkit.tools.regex_trace import Decision
+    from agentkit.tools.request_builder import RequestBuilder
 
 __all__ = [
+    "Decision",
     "Execution",
     "Match",
     "NearMiss",
     "Pattern",
+    "PatternTimeoutError",
     "PythonInterpreter",
     "RegexExtractor",
+    "RequestBuilder",
     "read_json",
 ]
 
 _HOME = {
+    "Decision": "agentkit.tools.regex_trace",
     "Execution": "agentkit.tools.python",
     "Match": "agentkit.tools.regex_match",
     "NearMiss": "agentkit.tools.regex_near",
     "Pattern": "agentkit.tools.regex_pattern",
+    "PatternTimeoutError": "agentkit.tools.regex_backtrack",
     "PythonInterpreter": "agentkit.tools.python",
     "RegexExtractor": "agentkit.tools.regex_extractor",
+    "RequestBuilder": "agentkit.tools.request_builder",
     "read_json": "agentkit.tools.json_reader",
 }
 

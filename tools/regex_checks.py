@@ -1,7 +1,8 @@
-"""Checks a found value can be put to, by name: ``validate = "luhn"``."""
+"""What is done to a found value, by name: checks (``validate = "luhn"``) and rewritings (``convert = "compact"``)."""
 
 from __future__ import annotations
 
+import ipaddress
 from collections.abc import Callable
 
 
@@ -38,11 +39,44 @@ def uuid(value: str, versions: str = "12345678") -> bool:
     return parts[2][0] in versions and parts[3][0] in "89abAB"
 
 
+def isbn(value: str) -> bool:
+    """Whether `value` is an ISBN of 10 or 13 digits with the right check digit; blanks and hyphens are skipped."""
+    code = value.replace(" ", "").replace("-", "").upper()
+    if not code.isascii():
+        return False
+    if len(code) == 10 and code[:9].isdigit() and (code[9].isdigit() or code[9] == "X"):
+        digits = [10 if char == "X" else int(char) for char in code]
+        return sum(digit * weight for digit, weight in zip(digits, range(10, 0, -1), strict=True)) % 11 == 0
+    if len(code) == 13 and code.isdigit() and code.startswith(("978", "979")):
+        return sum(int(char) * (1 + i % 2 * 2) for i, char in enumerate(code)) % 10 == 0
+    return False
+
+
 CHECKS: dict[str, Callable[[str], bool]] = {
     "luhn": luhn,
     "mod97": mod97,
     "uuid": uuid,
     "uuid4": lambda value: uuid(value, "4"),
     "uuid7": lambda value: uuid(value, "7"),
+    "isbn": isbn,
 }
 """Every name that `Pattern.validate` knows."""
+
+
+def compact(value: str) -> str:
+    """`value` without blanks and hyphens: how cards, IBANs and ISBNs are sent on."""
+    return "".join(char for char in value if not char.isspace() and char != "-")
+
+
+def ip(value: str) -> str | None:
+    """An IPv4 or IPv6 address, or a network such as 10.0.0.0/8, in its shortest form; None for any other text."""
+    try:
+        if "/" in value:
+            return str(ipaddress.ip_interface(value))
+        return str(ipaddress.ip_address(value))
+    except ValueError:
+        return None
+
+
+CONVERTERS: dict[str, Callable[[str], str | None]] = {"compact": compact, "ip": ip}
+"""Every name that `Pattern.convert` knows."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from langchain_core.tools import BaseTool
 from pydantic import BaseModel, Field, PrivateAttr
@@ -16,10 +16,17 @@ from pydantic import BaseModel, Field, PrivateAttr
 from agentkit.errors import ConfigError, InputError
 from agentkit.policy import ToolPolicy
 from agentkit.text import shorten
+from agentkit.tools.regex_backtrack import PatternTimeoutError
 from agentkit.tools.regex_match import Match, Scanner
 from agentkit.tools.regex_near import NearMiss, find_near_misses
-from agentkit.tools.regex_pattern import Pattern, load_patterns
+from agentkit.tools.regex_pattern import Pattern, load_file
+from agentkit.tools.regex_rest import check_filler, rest_of
 from agentkit.tools.regex_view import View
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from agentkit.tools.regex_trace import Decision
 
 DESCRIPTION = "Function which, given the query from the user, returns a dictionary parameter:value."
 """What a model is told about the tool, unless the caller says otherwise."""
@@ -46,10 +53,13 @@ class RegexExtractor(BaseTool):
     Attributes:
         patterns: The patterns, in declared order, which is the order of the keys in `values`.
         policy: No time limit: the work is linear and the text limited to `MAX_CHARS` characters.
+        question_argument: The argument that is the user's own message; see `Agent`'s ``prefetch``.
     """
 
     policy: ClassVar[ToolPolicy] = ToolPolicy(timeout_s=None)
+    question_argument: ClassVar[str] = "user_query"
     _scanner: Scanner = PrivateAttr()
+    _filler: frozenset[str] = PrivateAttr()
 
     def __init__(
         self,
@@ -57,6 +67,8 @@ class RegexExtractor(BaseTool):
         *,
         name: str = "regex_extractor",
         description: str = DESCRIPTION,
+        filler: Iterable[str] = (),
+        min_score: float = 0.0,
         **options: Any,
     ) -> None:
         """Compile the patterns and hold them against their examples.
@@ -65,13 +77,17 @@ class RegexExtractor(BaseTool):
             patterns: At least one; names must differ.
             name: The tool's name as the model sees it.
             description: What the model is told the tool does.
+            filler: Words that ask for nothing by themselves, in any case, such as "look", "for" and "and": a text
+                of codes and these is covered (`covers`).
+            min_score: Matches with a lower score are near misses; 0 takes them all.
             **options: Fields of LangChain's BaseTool, such as ``tags`` or ``callbacks``.
 
         Raises:
             ConfigError: No pattern, two of one name, or an example that does not hold.
         """
         super().__init__(name=name, description=description, args_schema=_Arguments, **options)
-        self._scanner = Scanner(_checked(patterns))
+        self._filler = check_filler(filler)
+        self._scanner = Scanner(_checked(patterns), _checked_score(min_score))
         _check_examples(self._scanner)
 
     @classmethod
@@ -88,9 +104,9 @@ class RegexExtractor(BaseTool):
         Raises:
             ConfigError: The file cannot be read, or a pattern in it cannot work; file, pattern and field are named.
         """
-        patterns = load_patterns(path)
+        file = load_file(path)
         try:
-            return cls(patterns, name=name, description=description)
+            return cls(file.patterns, name=name, description=description, filler=file.filler, min_score=file.min_score)
         except ConfigError as error:
             raise ConfigError(f"{path}: {error}") from error
 
@@ -120,10 +136,13 @@ class RegexExtractor(BaseTool):
             InputError: `text` is no string, or too long.
         """
         _check_text(text)
-        kept, _ = self._scanner.limited(self._scanner.scan(View(text)).found)
+        return self._values(text, None)
+
+    def _values(self, text: str, given_up: list[PatternTimeoutError] | None) -> dict[str, list[str]]:
+        kept, _ = self._scanner.limited(self._scanner.scan(View(text), given_up=given_up).found)
         values: dict[str, list[str]] = {pattern.key: [] for pattern in self.patterns}
         keys = [pattern.key for pattern in self.patterns]
-        for _, _, order, value in kept:
+        for _, _, order, value, _ in kept:
             values[keys[order]].append(value)
         return {key: listed for key, listed in values.items() if listed}
 
@@ -136,8 +155,80 @@ class RegexExtractor(BaseTool):
         _check_text(text)
         return find_near_misses(self._scanner, text)
 
+    def trace(self, text: str) -> list[Decision]:
+        """Every candidate in `text`, what became of it and why, by place; each prints as one line.
+
+        A pattern that runs out of time is told here rather than raised.
+
+        Raises:
+            InputError: `text` is no string, or too long.
+        """
+        from agentkit.tools.regex_trace import decisions
+
+        _check_text(text)
+        return decisions(self._scanner, text)
+
+    def rest(self, text: str) -> list[str]:
+        """What `text` holds beside its codes and the filler: words, and characters that may mean something.
+
+        Raises:
+            InputError: `text` is no string, or too long.
+            PatternTimeoutError: A pattern with the engine "regex" ran out of time.
+        """
+        _check_text(text)
+        return rest_of(text, [(item[0], item[1]) for item in self._scanner.scan(View(text)).found], self._filler)
+
+    def covers(self, text: str) -> bool:
+        """Whether a program alone can answer `text`: it holds codes and filler, and nothing else.
+
+        A near miss, a code with a warning or one left out by `max_matches` is something else: those want a reader.
+
+        Raises:
+            InputError: `text` is no string, or too long.
+        """
+        try:
+            matches = self.extract(text)
+            if not matches or any(match.warnings for match in matches) or self.rest(text):
+                return False
+            return not self.near_misses(text)
+        except PatternTimeoutError:
+            return False
+
+    def frame(self, texts: pd.Series[Any] | Iterable[Any]) -> pd.DataFrame:
+        """The codes of a column of texts: one row for each, as `extract` gives them for each text.
+
+        Args:
+            texts: A pandas Series, or any iterable of texts; a missing value holds no code.
+
+        Returns:
+            A frame with the columns row (the label in the Series, or the place in the iterable), parameter, value,
+            raw, start, end, pattern, score and id.
+
+        Raises:
+            InputError: No column, or a cell that is neither text nor missing; the row is named.
+        """
+        from agentkit.tools.regex_table import matches_frame
+
+        return matches_frame(texts, self.extract)
+
+    def columns(self, texts: pd.Series[Any] | Iterable[Any]) -> pd.DataFrame:
+        """As `frame`, but with one row for each text and one column for each parameter, holding a list of values.
+
+        The index is that of `texts`, so that ``table.join(extractor.columns(table["text"]))`` works.
+
+        Raises:
+            InputError: No column, or a cell that is neither text nor missing; the row is named.
+        """
+        from agentkit.tools.regex_table import values_frame
+
+        return values_frame(texts, self.values, [pattern.key for pattern in self.patterns])
+
     def _run(self, user_query: str) -> dict[str, list[str]]:
-        return self.values(user_query)
+        _check_text(user_query)
+        given_up: list[PatternTimeoutError] = []
+        values = self._values(user_query, given_up)
+        # A model must not take what was not searched for what is not there.
+        return {**values, "warnings": [str(error) for error in given_up]} if given_up else values
 
 
 def _checked(patterns: Iterable[Pattern]) -> list[Pattern]:
@@ -157,10 +248,16 @@ def _checked(patterns: Iterable[Pattern]) -> list[Pattern]:
     return listed
 
 
+def _checked_score(min_score: object) -> float:
+    if isinstance(min_score, bool) or not isinstance(min_score, (int, float)) or not 0 <= min_score <= 1:
+        raise ConfigError(f"min_score is {shorten(repr(min_score))}: give a number from 0 to 1.")
+    return float(min_score)
+
+
 def _check_examples(scanner: Scanner) -> None:
     """Hold every pattern, alone, against its examples and non-examples."""
     for pattern in scanner.patterns:
-        alone = Scanner([pattern]) if pattern.examples or pattern.non_examples else scanner
+        alone = Scanner([pattern], scanner.min_score) if pattern.examples or pattern.non_examples else scanner
         for example in pattern.examples:
             if not alone.scan(View(example)).found:
                 reasons = "; ".join(r.reason for r in alone.scan(View(example), keep_rejected=True).rejected)
@@ -169,7 +266,7 @@ def _check_examples(scanner: Scanner) -> None:
                     "examples", example, f"nothing is found in it{because}; mend the regex or the example"
                 )
         for example in pattern.non_examples:
-            for _, _, _, value in alone.scan(View(example)).found:
+            for _, _, _, value, _ in alone.scan(View(example)).found:
                 problem = f"{shorten(value)!r} is found in it; make the regex stricter or take the example out"
                 raise pattern.error("non_examples", example, problem)
 

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 import re2
 
+from agentkit.tools.regex_backtrack import PatternTimeoutError
 from agentkit.tools.regex_pattern import Pattern
 from agentkit.tools.regex_scan import Compiled, Found, Rejected, accepted
 from agentkit.tools.regex_view import View, name_of, normalised, zero_width_in
@@ -26,6 +27,8 @@ class Match(NamedTuple):
         end: One past the last character.
         pattern: Name of the pattern that found it.
         warnings: What a reader should know about it; empty for most.
+        score: How sure it is, from 0 to 1, as the pattern says.
+        id: The pattern's own `Pattern.id`, "" for none.
     """
 
     parameter: str
@@ -35,6 +38,8 @@ class Match(NamedTuple):
     end: int
     pattern: str
     warnings: tuple[str, ...] = ()
+    score: float = 1.0
+    id: str = ""
 
 
 class Scan(NamedTuple):
@@ -43,24 +48,29 @@ class Scan(NamedTuple):
     Attributes:
         found: The matches that count, by place in the text; duplicates are still in.
         rejected: The matches that do not; empty unless asked for.
+        overlapped: Those that would count, but overlap a better one; empty unless asked for.
     """
 
     found: list[Found]
     rejected: list[Rejected]
+    overlapped: list[Found]
 
 
 class Scanner:
     """Patterns compiled together. Safe to use from several threads, to copy and to pickle."""
 
-    def __init__(self, patterns: Sequence[Pattern]) -> None:
-        """Compile `patterns`; they have been checked by `Pattern` itself."""
+    def __init__(self, patterns: Sequence[Pattern], min_score: float = 0.0) -> None:
+        """Compile `patterns`, which have been checked by `Pattern` itself; matches below `min_score` do not count."""
         self.patterns = tuple(patterns)
+        self.min_score = min_score
         self.compiled = tuple(Compiled.make(pattern, order) for order, pattern in enumerate(self.patterns))
-        self._prefilter = _prefilter(self.patterns)
+        self._filtered = tuple(c.order for c in self.compiled if c.pattern.engine == "re2")
+        self._unfiltered = [c.order for c in self.compiled if c.pattern.engine != "re2"]
+        self._prefilter = _prefilter([self.patterns[order] for order in self._filtered])
 
-    def __reduce__(self) -> tuple[type[Scanner], tuple[tuple[Pattern, ...]]]:
+    def __reduce__(self) -> tuple[type[Scanner], tuple[tuple[Pattern, ...], float]]:
         """Copies compile anew: an RE2 set cannot be pickled."""
-        return Scanner, (self.patterns,)
+        return Scanner, (self.patterns, self.min_score)
 
     def present(self, view: View) -> Iterable[int]:
         """Which patterns match somewhere in `view`, found in one pass for all of them."""
@@ -69,12 +79,25 @@ class Scanner:
             return everything
         hits = self._prefilter.Match(view.data)
         # The set's last member matches any text. Without it RE2 ran out of memory and its "none" means nothing.
-        if not hits or len(self.patterns) not in hits:
+        if not hits or len(self._filtered) not in hits:
             return everything
-        return [i for i in hits if i < len(self.patterns)]
+        seen = [self._filtered[i] for i in hits if i < len(self._filtered)]
+        return sorted(seen + self._unfiltered) if self._unfiltered else seen
 
-    def scan(self, view: View, *, keep_rejected: bool = False) -> Scan:
-        """Run every pattern over the original text in `view`."""
+    def scan(
+        self, view: View, *, keep_rejected: bool = False, given_up: list[PatternTimeoutError] | None = None
+    ) -> Scan:
+        """Run every pattern over the original text in `view`.
+
+        Args:
+            view: The text.
+            keep_rejected: Whether to keep what does not count.
+            given_up: Where to put the errors of patterns that ran out of time, of which nothing is then found;
+                None raises the first.
+
+        Raises:
+            PatternTimeoutError: A pattern with the engine "regex" ran out of time.
+        """
         rejected: list[Rejected] | None = [] if keep_rejected else None
         found: list[Found] = []
         views: dict[tuple[str, ...], View] = {}
@@ -86,20 +109,32 @@ class Scanner:
             own = views[steps]
             if id(own) not in present:
                 present[id(own)] = set(self.present(own))
-            if compiled.order in present[id(own)]:
-                found += accepted(compiled, own, rejected)
-        return Scan(resolve(found, self.patterns), rejected or [])
+            if compiled.order not in present[id(own)]:
+                continue
+            try:
+                # Not added one by one: of a search that is given up nothing counts.
+                found += list(accepted(compiled, own, rejected, self.min_score))
+            except PatternTimeoutError as error:
+                if given_up is None:
+                    raise
+                given_up.append(error)
+        kept = resolve(found, self.patterns)
+        if not keep_rejected or len(kept) == len(found):
+            return Scan(kept, rejected or [], [])
+        counted = set(kept)
+        return Scan(kept, rejected or [], [item for item in found if item not in counted])
 
     def matches(self, found: Iterable[Found], text: str) -> list[Match]:
         """`found` as matches of `text`, without what `unique` and `max_matches` leave out."""
         kept, _ = self.limited(found)
-        keys = [(pattern.key, pattern.name) for pattern in self.patterns]
+        keys = [(pattern.key, pattern.name, pattern.id) for pattern in self.patterns]
         plain = text.isascii()
         result = []
-        for start, end, order, value in kept:
+        for start, end, order, value, score in kept:
             raw = text[start:end]
             warnings = () if plain else _warnings(self.patterns[order], text, start, end)
-            result.append(Match(keys[order][0], value, raw, start, end, keys[order][1], warnings))
+            key, name, own_id = keys[order]
+            result.append(Match(key, value, raw, start, end, name, warnings, score, own_id))
         return result
 
     def limited(self, found: Iterable[Found]) -> tuple[list[Found], list[Rejected]]:
@@ -109,7 +144,7 @@ class Scanner:
         counts = [0] * len(rules)
         kept, over = [], []
         for item in found:
-            start, end, order, value = item
+            start, end, order, value, _ = item
             parameter, unique, most = rules[order]
             key = (parameter, value)
             if unique and key in seen:
@@ -144,7 +179,7 @@ def resolve(found: list[Found], patterns: Sequence[Pattern]) -> list[Found]:
 
 def _best(cluster: list[Found], reach: int, patterns: Sequence[Pattern]) -> list[Found]:
     def rank(item: Found) -> tuple[int, int, int, int]:
-        start, end, order, _ = item
+        start, end, order, _, _ = item
         return -patterns[order].priority, start - end, order, start
 
     best = min(cluster, key=rank)

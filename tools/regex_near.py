@@ -72,7 +72,7 @@ def find_near_misses(scanner: Scanner, text: str) -> list[NearMiss]:
 
 def _best(misses: list[Rejected], scan: Scan, scanner: Scanner) -> list[Rejected]:
     """Those of `misses` that overlap no match, and of those that overlap each other the best."""
-    taken = [(start, end) for start, end, _, _ in scan.found]
+    taken = [(start, end) for start, end, _, _, _ in scan.found]
     apart = [miss for miss in misses if not overlaps(taken, miss.start, miss.end)]
     # Python's sort is stable: of equal claims the one from the more trusted source stays first.
     apart.sort(key=lambda m: (-scanner.patterns[m.order].priority, -m.size, m.order))
@@ -126,5 +126,5 @@ def _meant(compiled: Compiled, shown: View) -> Iterator[Rejected]:
 def _everywhere(scanner: Scanner, view: View) -> Iterator[tuple[Compiled, int, int]]:
     for order in scanner.present(view):
         compiled = scanner.compiled[order]
-        for _, start, end in spans(compiled.regex, view, glue=False):
+        for _, start, end in compiled.spans(view, glue=False):
             yield compiled, start, end

@@ -1,0 +1,213 @@
+"""Is what an answer says backed by anything? Pure functions over texts, turns and the patterns of an extractor.
+
+Codes are held against everything the model was given; citations against the answer and their sources. A code that
+stands nowhere is a fault; how much of a citation stands in its source is a score and never one, because real
+citations carry the answer's own quotes and brackets.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
+
+from langchain_core.messages import AIMessage, BaseMessage
+
+from agentkit.errors import GroundingError
+from agentkit.text import shorten
+from agentkit.turn import Citation, Step, Turn
+
+if TYPE_CHECKING:
+    from agentkit.tools.regex_match import Match
+
+_ESCAPE = re.compile(r"\\(?:u([0-9a-fA-F]{4})|[nrtbf/\"'])")
+_WORD = re.compile(r"\w+")
+
+
+@runtime_checkable
+class FindsCodes(Protocol):
+    """What a guard needs of an extractor."""
+
+    def extract(self, text: str) -> list[Match]:
+        """The codes of `text`."""
+
+
+class Evidence:
+    """What a model was given in a turn: everything it may take a code from."""
+
+    def __init__(self, messages: Iterable[BaseMessage], repeats: Mapping[str, str] | None = None) -> None:
+        """Begin with what stood there before the model's first word.
+
+        Args:
+            messages: System message, replayed history and the question.
+            repeats: Tools whose result only repeats one argument, by name, such as an extractor: what they return
+                is evidence only where that argument is. Without this, a model could ground a code by passing it
+                to a tool.
+        """
+        self._texts = [text for message in messages for text in _texts_of(message)]
+        self._repeats = dict(repeats or {})
+
+    @property
+    def texts(self) -> Sequence[str]:
+        """Every text of it, in the order it came."""
+        return self._texts
+
+    def holds(self, text: str) -> bool:
+        """Whether `text` is a part of it, whatever the blanks in it."""
+        wanted = " ".join(text.split())
+        return any(text in seen or wanted in " ".join(seen.split()) for seen in self._texts)
+
+    def add(self, steps: Iterable[Step]) -> None:
+        """Take in the results of `steps`."""
+        for step in steps:
+            argument = self._repeats.get(step.tool)
+            if argument is not None and not self.holds(str(step.tool_input.get(argument, ""))):
+                continue
+            self._texts.append(step.observation)
+            if step.result is not None and step.result.content != step.observation:
+                self._texts.append(step.result.content)
+
+
+def ungrounded(answer: str, evidence: Evidence, finders: Iterable[FindsCodes]) -> list[Match]:
+    """The codes of `answer`, as `finders` see them, that stand nowhere in `evidence`; each value once.
+
+    Spellings that the patterns take for one code are one code. A code in the evidence that the patterns do not
+    find there, for want of a context word for example, counts as long as it stands apart from letters and digits.
+    """
+    loose: list[Match] = []
+    for finder in finders:
+        found = {(m.pattern, m.value): m for text in _readings(answer) for m in reversed(finder.extract(text))}
+        if not found:
+            continue
+        known: set[tuple[str, str]] = set()
+        for text in (reading for seen in evidence.texts for reading in _readings(seen)):
+            known |= {(match.pattern, match.value) for match in finder.extract(text)}
+        missing = [match for key, match in found.items() if key not in known]
+        loose += [match for match in missing if not _stands_in(match, evidence.texts)]
+    values: dict[str, Match] = {}
+    for match in sorted(loose, key=lambda match: match.start):
+        values.setdefault(match.value, match)
+    return list(values.values())
+
+
+def grounding_error(matches: Sequence[Match]) -> GroundingError:
+    """The error that names codes a model made up."""
+    named = ", ".join(f"{match.parameter} {shorten(match.raw)}" for match in matches[:5])
+    more = f" and {len(matches) - 5} more" if len(matches) > 5 else ""
+    return GroundingError(
+        f"The answer holds codes that stand neither in the question, the history, the system message nor any tool's "
+        f"result, also after the model was asked to mend it: {named}{more}. Ask again, or look at the steps in memory.",
+        codes=tuple(match.raw for match in matches),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class CitationCheck:
+    """What was found out about one citation.
+
+    Attributes:
+        citation: The citation.
+        problems: What is wrong with it, in words; empty where nothing is.
+        overlap: Which part of the cited words stands in the sources, from 0 to 1; None without a text to compare.
+            A low one is a hint, never a fault: answers are written in other words than their sources.
+    """
+
+    citation: Citation
+    problems: tuple[str, ...] = ()
+    overlap: float | None = None
+
+    @property
+    def ok(self) -> bool:
+        """Whether nothing is wrong with it."""
+        return not self.problems
+
+
+def check_citations(
+    turn: Turn, *, documents: Mapping[str, str] | None = None, calls: Collection[str] = ()
+) -> list[CitationCheck]:
+    """Hold each citation of `turn` against the answer and what it points to.
+
+    Args:
+        turn: The turn.
+        documents: Texts the model was given beside the tools' results, by the id a citation names.
+        calls: Ids of calls of earlier turns that were replayed to the model.
+    """
+    steps = {step.call_id: step for step in turn.steps}
+    return [_checked(citation, turn.output, steps, documents or {}, calls) for citation in turn.citations]
+
+
+def _checked(
+    citation: Citation,
+    answer: str,
+    steps: Mapping[str, Step],
+    documents: Mapping[str, str],
+    calls: Collection[str],
+) -> CitationCheck:
+    problems = []
+    start, end = citation.start, citation.end
+    cited = answer[start:end] if 0 <= start < end <= len(answer) else ""
+    if not cited:
+        problems.append(f"{start}:{end} is no part of the answer, which has {len(answer)} characters")
+    elif citation.text and cited != citation.text:
+        problems.append(
+            f"{start}:{end} of the answer is {shorten(cited)!r}, the citation says {shorten(citation.text)!r}"
+        )
+    if not citation.sources and not citation.call_ids:
+        problems.append("it names no source")
+    texts: list[str] = []
+    for source in citation.sources or citation.call_ids:
+        call = _call_of(source, steps, calls)
+        if source in documents:
+            texts.append(documents[source])
+        elif call in steps:
+            step = steps[call]
+            texts += [step.observation] + ([step.result.content] if step.result is not None else [])
+        elif call not in calls:
+            problems.append(f"its source {shorten(source)!r} is no call of this turn and no document")
+    return CitationCheck(citation, tuple(problems), overlap(cited or citation.text, texts))
+
+
+def _call_of(source: str, steps: Mapping[str, Step], calls: Collection[str]) -> str:
+    """The call a source names: Cohere writes ``<call id>:<number of its document>``."""
+    if source in steps or source in calls:
+        return source
+    head, colon, number = source.rpartition(":")
+    return head if colon and number.isdecimal() else source
+
+
+def overlap(cited: str, sources: Sequence[str]) -> float | None:
+    """Which part of the words of `cited` stands in `sources`; None where there are no words or no sources."""
+    words = _WORD.findall(cited.casefold())
+    if not words or not sources:
+        return None
+    known = {word for source in sources for reading in _readings(source) for word in _WORD.findall(reading.casefold())}
+    return sum(word in known for word in words) / len(words)
+
+
+def _texts_of(message: BaseMessage) -> list[str]:
+    texts = [str(message.text)]
+    if isinstance(message, AIMessage):
+        # A replayed call's arguments are part of the history, too.
+        texts += [str(value) for call in message.tool_calls for value in call["args"].values()]
+    return [text for text in texts if text]
+
+
+def _readings(text: str) -> list[str]:
+    r"""`text`, and where JSON or Python escapes stand in it, such as ``\n`` before a code, also without these."""
+    plain = _ESCAPE.sub(lambda found: chr(int(found[1], 16)) if found[1] else " ", text) if "\\" in text else text
+    return [text] if plain == text else [text, plain]
+
+
+def _stands_in(match: Match, texts: Iterable[str]) -> bool:
+    return any(_stands_apart(wanted, text) for text in texts for wanted in {match.raw, match.value})
+
+
+def _stands_apart(wanted: str, text: str) -> bool:
+    at = text.find(wanted)
+    while at >= 0:
+        before, after = text[at - 1 : at] if at else "", text[at + len(wanted) : at + len(wanted) + 1]
+        if not ((before.isalnum() and wanted[0].isalnum()) or (after.isalnum() and wanted[-1].isalnum())):
+            return True
+        at = text.find(wanted, at + 1)
+    return False

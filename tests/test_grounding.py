@@ -1,0 +1,144 @@
+"""What an answer rests on: codes against everything the model was given, citations against answer and sources."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from langchain_core.messages import AIMessage, HumanMessage, SystemMessage, ToolMessage
+
+from agentkit import Citation, GroundingError, Observation, Step, Turn
+from agentkit.grounding import Evidence, check_citations, grounding_error, overlap, ungrounded
+from agentkit.tools import Pattern, RegexExtractor
+
+CODES = RegexExtractor.from_toml(Path(__file__).parents[1] / "examples" / "product_codes.toml")
+UUID = "7410e652-639d-402e-984e-8fd7025f0aac"
+CODE, OTHER = "GLPNT0005GUJOGGE", "GLCMS004AGTCAMIS"
+
+
+def loose(answer: str, *given: str, finder: RegexExtractor = CODES) -> list[str]:
+    return [match.raw for match in ungrounded(answer, Evidence([HumanMessage(text) for text in given]), [finder])]
+
+
+@pytest.mark.parametrize(
+    ("answer", "given", "expected"),
+    [
+        ("nothing to see", "", []),
+        (f"It is {CODE}.", f"see {CODE}", []),
+        (f"It is {CODE}.", f"see {OTHER}", [CODE]),
+        (f"{OTHER} {CODE} {OTHER}", "x", [OTHER, CODE]),
+        (UUID.upper(), f"id {UUID}", []),
+        (f"urn:{UUID}", f"URN:UUID:{UUID}", []),
+        (f"urn:{UUID}", UUID, [f"urn:{UUID}"]),
+        (UUID.replace("-", "\u2011"), UUID, []),
+        (CODE, f"{CODE}X", [CODE]),
+        (CODE, f"X{CODE}", [CODE]),
+        (f'["{CODE}"]', '{"text": "codes:\\n' + CODE + '\\nend"}', []),
+        (f'"a\\n{CODE}"', "x", [CODE]),
+        (f'"a\\n{CODE}"', CODE, []),
+        (CODE, "\\u0047" + CODE[1:], []),
+        (CODE, CODE[:8] + " " + CODE[8:], [CODE]),
+    ],
+)
+def test_a_code_is_grounded_where_the_same_code_stands(answer: str, given: str, expected: list[str]) -> None:
+    assert loose(answer, given or "x") == expected
+
+
+def test_a_code_whose_context_word_stands_only_in_the_answer_is_grounded_by_its_characters() -> None:
+    orders = RegexExtractor([Pattern(name="order", regex=r"\d{6}", context=["order"])])
+    assert loose("order 123456", "123456", finder=orders) == []
+    assert loose("order 123456", "1234567 and 0123456", finder=orders) == ["123456"]
+    assert loose("order 123456", "1234567 then 123456!", finder=orders) == []
+
+
+def test_a_value_listed_once_or_stopped_by_max_matches_in_a_source_is_evidence_all_the_same() -> None:
+    one = RegexExtractor([Pattern(name="n", regex=r"\d{3}", max_matches=1)])
+    assert loose("222", "111 222", finder=one) == []
+
+
+def test_evidence_holds_results_and_the_whole_of_a_shortened_one() -> None:
+    evidence = Evidence([HumanMessage("q")])
+    evidence.add([Step(tool="t", observation="shown", result=Observation(content=f"whole {CODE}")), Step(tool="u")])
+    assert ungrounded(CODE, evidence, [CODES]) == []
+    assert ungrounded(OTHER, evidence, [CODES])[0].raw == OTHER
+
+
+def test_evidence_holds_the_arguments_of_replayed_calls() -> None:
+    call = {"name": "t", "args": {"a": CODE, "n": 3}, "id": "t1.s1", "type": "tool_call"}
+    history = [SystemMessage("s"), AIMessage("", tool_calls=[call]), ToolMessage("ok", tool_call_id="t1.s1")]
+    assert ungrounded(CODE, Evidence(history), [CODES]) == []
+
+
+def test_a_tool_that_only_repeats_its_argument_proves_nothing_by_itself() -> None:
+    evidence = Evidence([HumanMessage(f"my  code is {CODE}")], {"regex_extractor": "user_query"})
+    made_up = Step(tool="regex_extractor", tool_input={"user_query": OTHER}, observation=f'["{OTHER}"]')
+    evidence.add([made_up])
+    assert [m.raw for m in ungrounded(OTHER, evidence, [CODES])] == [OTHER]
+    assert evidence.holds("my code\nis")
+    assert not evidence.holds(OTHER)
+    evidence.add([Step(tool="search", tool_input={"q": "x"}, observation=f"found {OTHER}"), made_up])
+    assert ungrounded(OTHER, evidence, [CODES]) == []
+
+
+def test_the_error_names_five_codes_and_counts_the_rest() -> None:
+    answer = " ".join(f"GLAAA000{i}GUJOGGE" for i in range(7))
+    found = ungrounded(answer, Evidence([HumanMessage("q")]), [CODES])
+    error = grounding_error(found)
+    assert isinstance(error, GroundingError)
+    assert len(error.codes) == 7
+    assert "objref GLAAA0004GUJOGGE and 2 more." in str(error)
+
+
+# --- citations -----------------------------------------------------------------------------------------------------
+
+ANSWER = f'[{{"objref": ["{CODE}"]}}]'
+STEP = Step(tool="regex_extractor", call_id="c1", observation=f'{{"objref": ["{CODE}"]}}')
+
+
+def citation(text: str, *, start: int | None = None, source: str = "c1:0") -> Citation:
+    at = ANSWER.index(text) if start is None else start
+    return Citation(start=at, end=at + len(text), text=text, sources=(source,) if source else ())
+
+
+def checked(*citations: Citation, **given: object):
+    return check_citations(Turn(input="q", steps=(STEP,), output=ANSWER, citations=citations), **given)  # type: ignore[arg-type]
+
+
+def test_a_real_citation_with_the_answers_quote_is_no_fault() -> None:
+    (check,) = checked(citation(f'"{CODE}'))
+    assert check.ok
+    assert check.overlap == 1.0
+
+
+@pytest.mark.parametrize(
+    ("cited", "problem"),
+    [
+        (citation(CODE, start=3), "of the answer is .* the citation says"),
+        (citation(CODE, start=len(ANSWER)), f"is no part of the answer, which has {len(ANSWER)} characters"),
+        (Citation(start=5, end=5, text="", sources=("c1:0",)), "5:5 is no part of the answer"),
+        (citation(CODE, source="c9:0"), "its source 'c9:0' is no call of this turn and no document"),
+        (citation(CODE, source="doc_1"), "its source 'doc_1' is no call"),
+        (citation(CODE, source=""), "it names no source"),
+    ],
+)
+def test_a_citation_that_points_nowhere_is_flagged(cited: Citation, problem: str) -> None:
+    import re
+
+    (check,) = checked(cited)
+    assert not check.ok
+    assert re.search(problem, check.problems[0])
+
+
+def test_documents_replayed_calls_and_bare_ids_resolve() -> None:
+    cites = [citation(CODE, source=name) for name in ("doc_1", "t1.s1:0", "t1.s1", "c1")]
+    checks = checked(*cites, documents={"doc_1": "other words"}, calls=["t1.s1"])
+    assert [check.ok for check in checks] == [True] * 4
+    assert [check.overlap for check in checks] == [0.0, None, None, 1.0]
+
+
+def test_a_low_overlap_is_a_score_and_never_a_fault() -> None:
+    (check,) = checked(citation("objref"), documents={})
+    assert check.ok
+    assert overlap("the tallest tower", ["A tower, tall."]) == pytest.approx(1 / 3)
+    assert overlap("…", ["x"]) is None
+    assert overlap("word", []) is None
