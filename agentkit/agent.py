@@ -31,7 +31,7 @@ from agentkit.turn import Observation, Step, Turn
 
 if TYPE_CHECKING:
     from agentkit.memory import Memory
-    from agentkit.memory.store import OpenTurn
+    from agentkit.memory.open_turn import OpenTurn
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,19 +8,22 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from agentkit.memory.memory import Memory
     from agentkit.memory.objects import Action, MemoryObject
+    from agentkit.memory.open_turn import OpenTurn
     from agentkit.memory.replay import estimate_tokens
-    from agentkit.memory.store import OpenTurn, SessionInfo
+    from agentkit.memory.search import Hit
+    from agentkit.memory.store import SessionInfo
 
 _MODULE_OF = {
     "Action": "objects",
+    "Hit": "search",
     "Memory": "memory",
     "MemoryObject": "objects",
-    "OpenTurn": "store",
+    "OpenTurn": "open_turn",
     "SessionInfo": "store",
     "estimate_tokens": "replay",
 }
 
-__all__ = ["Action", "Memory", "MemoryObject", "OpenTurn", "SessionInfo", "estimate_tokens"]
+__all__ = ["Action", "Hit", "Memory", "MemoryObject", "OpenTurn", "SessionInfo", "estimate_tokens"]
 
 
 def __getattr__(name: str) -> Any:

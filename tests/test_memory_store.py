@@ -272,7 +272,7 @@ def test_a_newer_schema(tmp_path):
     with sqlite3.connect(path) as other:
         other.execute("UPDATE agentkit_meta SET value = '99' WHERE key = 'schema'")
     other.close()
-    refused(path, "has schema 99, this agentkit reads up to 1: update agentkit", StoreVersionError)
+    refused(path, "has schema 99, this agentkit reads up to 2: update agentkit", StoreVersionError)
 
 
 def test_a_damaged_turn_leaves_the_others_readable(tmp_path):
