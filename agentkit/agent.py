@@ -45,6 +45,14 @@ class _Request:
     named_session: bool
 
 
+@dataclass(frozen=True, slots=True)
+class _Kit:
+    """Tools, and the model that is offered them."""
+
+    toolbox: Toolbox
+    edge: Edge
+
+
 class Agent(Runnable[Any, Any]):
     """Answers questions with tools, and remembers how.
 
@@ -90,10 +98,15 @@ class Agent(Runnable[Any, Any]):
         self._new_session = new_session or (lambda: uuid.uuid4().hex)
         self._running: set[str] = set()
         self._lock = threading.Lock()
+        recall = None if memory is None else memory.recall_tool()
+        everything = Toolbox(tools, self.limits.tool_timeout_s, own=[] if recall is None else [recall])
+        self._everything = everything
+        self._plain = _Kit(self._toolbox, self._edge)
+        self._recalling: _Kit | None = None  # made when it is needed, because it needs the model
         self._condense = {
             name: policy.condense
-            for name in self._toolbox.names
-            if (policy := self._toolbox.policy(name)) is not None and policy.condense is not None
+            for name in everything.names
+            if (policy := everything.policy(name)) is not None and policy.condense is not None
         }
 
     @property
@@ -186,25 +199,27 @@ class Agent(Runnable[Any, Any]):
         return turn
 
     def _run(self, request: _Request, config: RunnableConfig) -> Turn:
-        with self._turn(request) as (flow, journal):
+        with self._turn(request) as (flow, journal, kit):
+            edge, toolbox = kit.edge, kit.toolbox
             wanted = _advance(flow, None)
             while not isinstance(wanted, Turn):
                 if isinstance(wanted, Ask):
-                    wanted = _advance(flow, self._edge.ask(wanted, config))
+                    wanted = _advance(flow, edge.ask(wanted, config))
                 else:
                     journal.calls(wanted.steps)
-                    wanted = _advance(flow, self._finish(wanted, self._toolbox.act(wanted, config), journal))
+                    wanted = _advance(flow, self._finish(wanted, toolbox.act(wanted, config), journal))
             return journal.finish(wanted)
 
     async def _arun(self, request: _Request, config: RunnableConfig) -> Turn:
-        with self._turn(request) as (flow, journal):
+        with self._turn(request) as (flow, journal, kit):
+            edge, toolbox = kit.edge, kit.toolbox
             wanted = _advance(flow, None)
             while not isinstance(wanted, Turn):
                 if isinstance(wanted, Ask):
-                    wanted = _advance(flow, await self._edge.aask(wanted, config))
+                    wanted = _advance(flow, await edge.aask(wanted, config))
                 else:
                     journal.calls(wanted.steps)
-                    wanted = _advance(flow, self._finish(wanted, await self._toolbox.aact(wanted, config), journal))
+                    wanted = _advance(flow, self._finish(wanted, await toolbox.aact(wanted, config), journal))
             return journal.finish(wanted)
 
     def _finish(self, act: Act, observations: Sequence[Observation], journal: _Journal) -> list[Step]:
@@ -214,13 +229,15 @@ class Agent(Runnable[Any, Any]):
         return steps
 
     @contextmanager
-    def _turn(self, request: _Request) -> Iterator[tuple[Generator[Ask | Act, Any, Turn], _Journal]]:
-        """The loop over the session's messages, and the journal it is written to; broken off, it is closed."""
+    def _turn(self, request: _Request) -> Iterator[tuple[Generator[Ask | Act, Any, Turn], _Journal, _Kit]]:
+        """The loop, the journal it is written to (closed if it is broken off), and what the model is offered."""
         with self._alone(request.session):
             journal = _Journal(self.memory, request, self._condense)
             try:
-                flow = react(self._messages(request), limits=self.limits, clock=self._clock)
-                yield flow, journal
+                history, kit = self._history(request)
+                system = [SystemMessage(request.system)] if request.system else []
+                messages = [*system, *history, HumanMessage(request.question)]
+                yield react(messages, limits=self.limits, clock=self._clock), journal, kit
             except BaseException:
                 journal.interrupt()
                 raise
@@ -238,15 +255,24 @@ class Agent(Runnable[Any, Any]):
         finally:
             self._running.discard(session)
 
-    def _messages(self, request: _Request) -> list[BaseMessage]:
-        system = [SystemMessage(request.system)] if request.system else []
+    def _history(self, request: _Request) -> tuple[Sequence[BaseMessage], _Kit]:
+        """The messages before the question; where memory leaves something out of them, `recall` is offered too."""
         if request.history is not None:
-            history = list(request.history)
-        elif self.memory is not None and request.named_session:
-            history = self.memory.replay(request.session)
-        else:
-            history = []
-        return [*system, *history, HumanMessage(request.question)]
+            return request.history, self._plain
+        if self.memory is None or not request.named_session:
+            return [], self._plain
+        history = self.memory.replay(request.session)
+        if self.memory.recall_tool(request.session, history) is None:
+            return history, self._plain
+        return history, self._with_recall()
+
+    def _with_recall(self) -> _Kit:
+        if type(self.model).bind_tools is BaseChatModel.bind_tools:
+            return self._plain  # a model that calls no tools goes without
+        with self._lock:
+            if self._recalling is None:
+                self._recalling = _Kit(self._everything, Edge(self._edge.model, self._everything.tools))
+            return self._recalling
 
     def _request(self, input: Any, session: str | None, config: RunnableConfig | None) -> _Request:
         fields: Mapping[str, Any] = {"input": input} if isinstance(input, str) else input

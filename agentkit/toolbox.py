@@ -49,19 +49,22 @@ class _Entry:
 class Toolbox:
     """The tools of one agent, by name."""
 
-    def __init__(self, tools: Sequence[BaseTool], default_timeout_s: float | None) -> None:
+    def __init__(
+        self, tools: Sequence[BaseTool], default_timeout_s: float | None, *, own: Sequence[BaseTool] = ()
+    ) -> None:
         """Check the tools.
 
         Args:
             tools: LangChain tools.
             default_timeout_s: Seconds for tools whose policy says ``"inherit"``; None for no limit.
+            own: Tools the agent adds by itself, which have the reserved names.
 
         Raises:
             ConfigError: Not a tool, an impossible or reserved name, or two tools of one name.
         """
-        self.tools: tuple[BaseTool, ...] = tuple(tools)
+        self.tools: tuple[BaseTool, ...] = (*tools, *own)
         self._entries: dict[str, _Entry] = {}
-        for tool in self.tools:
+        for tool in tools:
             if not isinstance(tool, BaseTool):
                 raise ConfigError(
                     f"tools holds {shorten(repr(tool))}, which is not a LangChain tool: decorate a function with "
@@ -69,6 +72,7 @@ class Toolbox:
                 )
             self._check_name(tool.name)
             self._entries[tool.name] = _entry(tool, default_timeout_s)
+        self._entries |= {tool.name: _entry(tool, default_timeout_s) for tool in own}
 
     @property
     def names(self) -> tuple[str, ...]:

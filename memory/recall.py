@@ -74,7 +74,7 @@ class RecallTool(BaseTool):
         if reference.strip():
             return _opened(store, session, reference, page)
         last = _last(store, session)
-        if not search.strip():
+        if not search.strip() or last == 0:
             raise ToolException(f"Give a reference or words to search for. {_turns(last)}")
         try:
             hits = self.memory.search(session, search, HITS)
@@ -138,7 +138,8 @@ def _overview(turn: Turn) -> str:
     lines = [f"Question: {turn.input}"]
     for place, step in enumerate(turn.steps, 1):
         size = f"{len(whole(step))} characters" if step.ok else f"failed: {shorten(step.observation, 120)}"
-        lines.append(f"t{turn.number}.s{place} {step.tool} {shorten(input_text(step), 200)} -> {size}")
+        call = f"t{turn.number}.s{place} {step.tool} {shorten(input_text(step), 200)}".strip()
+        lines.append(f"{call} -> {size}")
     return "\n".join([*lines, f"Answer: {turn.output.strip() or '(no answer)'}"])
 
 
