@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from langchain_core.chat_history import BaseChatMessageHistory
-from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, ToolMessage
+from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, SystemMessage, ToolMessage
 
 from agentkit.memory.payloads import UNKNOWN
 from agentkit.sessions import check_session
 from agentkit.toolbox import observe
-from agentkit.turn import Observation, Step, Turn, Usage
+from agentkit.turn import Observation, Step, StopReason, Turn, Usage
 
 if TYPE_CHECKING:
     from agentkit.memory.memory import Memory
@@ -25,17 +24,22 @@ class AugmentedChatMessageHistory(BaseChatMessageHistory):
     came of them in a fraction of the tokens. A question is kept in this object until its answer is added.
     """
 
-    def __init__(self, memory: Memory, session: str, *, max_tokens: int | None = None) -> None:
+    def __init__(
+        self, memory: Memory, session: str, *, max_tokens: int | None = None, system_notes: bool = True
+    ) -> None:
         """Open a session.
 
         Args:
             memory: Where turns are kept.
             session: The session; it need not exist.
             max_tokens: Tokens of the replay, by the memory's counter; None for no limit.
+            system_notes: Whether the record of what was done stands in system messages of its own; False puts it
+                into the question before it, for models that take a system message only at the beginning.
 
         Raises:
             SessionError: An impossible session name.
         """
+        self.system_notes = system_notes
         self.memory = memory
         self.session = check_session(session)
         self.max_tokens = max_tokens
@@ -44,7 +48,8 @@ class AugmentedChatMessageHistory(BaseChatMessageHistory):
     @property
     def messages(self) -> list[BaseMessage]:  # type: ignore[override]
         """The replay of the session, and a question that has no answer yet."""
-        return [*self.memory.replay(self.session, self.max_tokens), *self._pending]
+        replayed = self.memory.replay(self.session, self.max_tokens)
+        return [*(replayed if self.system_notes else folded(replayed)), *self._pending]
 
     def add_messages(self, messages: Sequence[BaseMessage]) -> None:
         """Add what was said: each question with its calls, results and answer becomes a turn.
@@ -56,11 +61,11 @@ class AugmentedChatMessageHistory(BaseChatMessageHistory):
             StoreError: The database cannot be used.
         """
         waiting, self._pending = [*self._pending, *messages], []
-        for said in _turns(waiting):
-            if said is not None and not _is_complete(said) and said[-1] is waiting[-1]:
-                self._pending = said
-            else:
-                self.memory.append(self.session, turn_of_messages(said))
+        turns = list(_turns(waiting))
+        if turns and not _is_complete(turns[-1]):
+            self._pending = turns.pop()
+        for said in turns:
+            self.memory.append(self.session, turn_of_messages(said))
 
     def clear(self) -> None:
         """Delete the session for good."""
@@ -79,8 +84,26 @@ def turn_of_messages(messages: Sequence[BaseMessage]) -> Turn:
     answered = last is not None and not last.tool_calls and last is messages[-1]
     usage = sum((_usage(m) for m in replies), Usage())
     output = last.text if last is not None and answered else ""
-    stop = "interrupted" if not answered else "answered" if output.strip() else "empty_reply"
+    stop: StopReason = "interrupted" if not answered else "answered" if output.strip() else "empty_reply"
     return Turn(input=question, steps=tuple(steps), output=output, usage=usage, stop_reason=stop)
+
+
+def folded(messages: Sequence[BaseMessage]) -> list[BaseMessage]:
+    """The messages without system messages, whose text goes into the question before, or else after, them."""
+    made: list[BaseMessage] = []
+    above = ""
+    for message in messages:
+        if isinstance(message, SystemMessage):
+            if made and isinstance(made[-1], HumanMessage):
+                made[-1] = HumanMessage(f"{made[-1].text}\n\n{message.text}")
+            else:
+                above += message.text + "\n\n"
+        elif above and isinstance(message, HumanMessage):
+            made.append(HumanMessage(above + message.text))
+            above = ""
+        else:
+            made.append(message)
+    return [*made, HumanMessage(above.strip())] if above else made
 
 
 def _turns(messages: Sequence[BaseMessage]) -> Iterator[list[BaseMessage]]:
@@ -89,7 +112,8 @@ def _turns(messages: Sequence[BaseMessage]) -> Iterator[list[BaseMessage]]:
     for message in messages:
         if not isinstance(message, (HumanMessage, AIMessage, ToolMessage)):
             continue
-        if said and (isinstance(message, HumanMessage) or _is_complete(said)):
+        asks_again = isinstance(message, HumanMessage) and not all(isinstance(m, HumanMessage) for m in said)
+        if said and (asks_again or _is_complete(said)):
             yield said
             said = []
         said.append(message)
@@ -113,21 +137,8 @@ def _steps(message: AIMessage, number: int, results: dict[str, ToolMessage]) -> 
             plan=plan if i == 0 else "",
         )
         result = results.get(call["id"] or "")
-        seen = Observation(content=UNKNOWN, ok=False, error="interrupted") if result is None else _observed(result)
+        seen = Observation(content=UNKNOWN, ok=False, error="interrupted") if result is None else observe(result.name or "", result)
         yield step.model_copy(update={"observation": seen.content, "ok": seen.ok, "result": seen})
-
-
-def _observed(message: ToolMessage) -> Observation:
-    seen = observe(message.name or "", message)
-    return seen if _is_json(seen.value) else seen.model_copy(update={"value": None})
-
-
-def _is_json(value: Any) -> bool:
-    try:
-        json.dumps(value)
-    except (TypeError, ValueError):
-        return False
-    return True
 
 
 def _usage(message: AIMessage) -> Usage:
