@@ -1,4 +1,5 @@
 import sqlite3
+from pathlib import Path
 
 import pytest
 from sqlalchemy import create_engine, text
@@ -37,9 +38,11 @@ def holding(place, needle: str) -> list[str]:
         names = connection.execute(text("SELECT relname FROM pg_class WHERE relname LIKE 'agentkit%'")).scalars().all()
         paths = [(n, connection.execute(text(f"SELECT pg_relation_filepath('{n}')")).scalar()) for n in names]
     engine.dispose()
-    read = [(n, open(f"{folder}/{p}", "rb").read()) for n, p in paths if p]  # noqa: PTH123, SIM115
-    assert read
-    return [n for n, data in read if needle.lower().encode() in data.lower()]
+    files = [(n, Path(str(folder)) / path) for n, path in paths if path]
+    assert files
+    if not files[0][1].exists():
+        pytest.skip("the server's files are not on this machine")
+    return [n for n, file in files if needle.lower().encode() in file.read_bytes().lower()]
 
 
 def test_delete_leaves_nothing(place):

@@ -81,8 +81,8 @@ def test_version_1_is_read_and_searched(old):
         assert first.steps[0].observation == '{"order_id": "ORD-4471", "total": 12.5}'
         assert (second.steps[0].ok, second.output) == (False, "It is too old.")
         assert memory.objects("shop")[0].actions[0].facts == {"order_id": "ORD-4471", "total": 12.5}
-        assert [hit.reference for hit in memory.search("shop", "4471 customer")] == ["t1.s1", "t2.s1", "t1"]
-        assert [hit.reference for hit in memory.search("shop", "zoe")] == ["t1.s1", "t1"] or True
+        assert [hit.reference for hit in memory.search("shop", "4471 customer")] == ["t1.s1", "t1", "t2.s1"]
+        assert {hit.reference for hit in memory.search("shop", "zoe")} == {"t1.s1", "t1"}
         running = memory.begin("shop", "go on")
         assert running.number == 4
         running.interrupt()
@@ -104,7 +104,7 @@ def test_a_damaged_turn_does_not_stop_it(old):
         connection.execute(text("UPDATE agentkit_step SET call = '{' WHERE number = 1"))
     engine.dispose()
     with Memory(old) as memory:
-        assert [hit.reference for hit in memory.search("shop", "old")] == ["t2.s1", "t2"]
+        assert [hit.reference for hit in memory.search("shop", "old")] == ["t2", "t2.s1"]
         with pytest.raises(StoreError, match="Turn 1 of session 'shop'"):
             memory.turns("shop")
         assert memory.delete("shop") == 3
