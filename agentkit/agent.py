@@ -37,7 +37,7 @@ from agentkit.turn import Observation, Step, Turn
 if TYPE_CHECKING:
     from agentkit.grounding import FindsCodes
     from agentkit.memory import Memory
-    from agentkit.memory.store import OpenTurn
+    from agentkit.memory.open_turn import OpenTurn
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +49,14 @@ class _Request:
     system: str
     history: tuple[BaseMessage, ...] | None
     named_session: bool
+
+
+@dataclass(frozen=True, slots=True)
+class _Kit:
+    """Tools, and the model that is offered them."""
+
+    toolbox: Toolbox
+    edge: Edge
 
 
 class Agent(Runnable[Any, Any]):
@@ -119,10 +127,20 @@ class Agent(Runnable[Any, Any]):
         self._new_session = new_session or (lambda: uuid.uuid4().hex)
         self._running: set[str] = set()
         self._lock = threading.Lock()
+        recall = None if memory is None else memory.recall_tool()
+        everything = Toolbox(
+            self._exact.tools,
+            self.limits.tool_timeout_s,
+            max_parallel=self.limits.max_parallel,
+            own=[] if recall is None else [recall],
+        )
+        self._everything = everything
+        self._plain = _Kit(self._toolbox, self._edge)
+        self._recalling: _Kit | None = None  # made when it is needed, because it needs the model
         self._condense = {
             name: policy.condense
-            for name in self._toolbox.names
-            if (policy := self._toolbox.policy(name)) is not None and policy.condense is not None
+            for name in everything.names
+            if (policy := everything.policy(name)) is not None and policy.condense is not None
         }
 
     @property
@@ -268,41 +286,41 @@ class Agent(Runnable[Any, Any]):
         return turn
 
     def _run(self, request: _Request, config: RunnableConfig) -> Turn:
-        with self._turn(request) as (flow, journal):
+        with self._turn(request) as (flow, journal, kit):
             wanted = _advance(flow, None)
             while not isinstance(wanted, Turn):
                 if isinstance(wanted, Ask):
-                    wanted = _advance(flow, self._edge.ask(wanted, config))
+                    wanted = _advance(flow, kit.edge.ask(wanted, config))
                 else:
                     journal.calls(wanted.steps)
-                    seen = zip(wanted.steps, self._toolbox.act(wanted, config), strict=True)
+                    seen = zip(wanted.steps, kit.toolbox.act(wanted, config), strict=True)
                     wanted = _advance(flow, [self._finished(wanted, step, result, journal) for step, result in seen])
             return self._with_data(journal.finish(wanted))
 
     async def _arun(self, request: _Request, config: RunnableConfig) -> Turn:
-        with self._turn(request) as (flow, journal):
+        with self._turn(request) as (flow, journal, kit):
             wanted = _advance(flow, None)
             while not isinstance(wanted, Turn):
                 if isinstance(wanted, Ask):
-                    wanted = _advance(flow, await self._edge.aask(wanted, config))
+                    wanted = _advance(flow, await kit.edge.aask(wanted, config))
                 else:
                     journal.calls(wanted.steps)
                     done: list[Step] = []
-                    async with aclosing(self._toolbox.aact(wanted, config)) as seen:  # type: ignore[type-var]
+                    async with aclosing(kit.toolbox.aact(wanted, config)) as seen:  # type: ignore[type-var]
                         async for observation in seen:
                             done.append(self._finished(wanted, wanted.steps[len(done)], observation, journal))
                     wanted = _advance(flow, done)
             return self._with_data(journal.finish(wanted))
 
     def _events(self, request: _Request, config: RunnableConfig) -> Iterator[Event]:
-        with self._turn(request) as (flow, journal):
+        with self._turn(request) as (flow, journal, kit):
             yield TurnStarted(request.session, request.question)
             wanted = _advance(flow, None)
             while not isinstance(wanted, Turn):
                 answer: Any = None
                 if isinstance(wanted, Ask):
                     yield from _limit_event(wanted)
-                    for event in self._edge.stream(wanted, config):
+                    for event in kit.edge.stream(wanted, config):
                         if isinstance(event, Reply):
                             answer = event
                         else:
@@ -311,7 +329,7 @@ class Agent(Runnable[Any, Any]):
                     journal.calls(wanted.steps)
                     yield from map(ToolStarted, wanted.steps)
                     answer = []
-                    for step, seen in zip(wanted.steps, self._toolbox.act(wanted, config), strict=True):
+                    for step, seen in zip(wanted.steps, kit.toolbox.act(wanted, config), strict=True):
                         answer.append(self._finished(wanted, step, seen, journal))
                         yield ToolFinished(answer[-1])
                 wanted = _advance(flow, answer)
@@ -319,7 +337,7 @@ class Agent(Runnable[Any, Any]):
         yield TurnFinished(turn)
 
     async def _aevents(self, request: _Request, config: RunnableConfig) -> AsyncIterator[Event]:
-        with self._turn(request) as (flow, journal):
+        with self._turn(request) as (flow, journal, kit):
             yield TurnStarted(request.session, request.question)
             wanted = _advance(flow, None)
             while not isinstance(wanted, Turn):
@@ -327,7 +345,7 @@ class Agent(Runnable[Any, Any]):
                 if isinstance(wanted, Ask):
                     for limit in _limit_event(wanted):
                         yield limit
-                    async with aclosing(self._edge.astream(wanted, config)) as events:  # type: ignore[type-var]
+                    async with aclosing(kit.edge.astream(wanted, config)) as events:  # type: ignore[type-var]
                         async for event in events:
                             if isinstance(event, Reply):
                                 answer = event
@@ -338,7 +356,7 @@ class Agent(Runnable[Any, Any]):
                     for step in wanted.steps:
                         yield ToolStarted(step)
                     answer = []
-                    async with aclosing(self._toolbox.aact(wanted, config)) as seen:  # type: ignore[type-var]
+                    async with aclosing(kit.toolbox.aact(wanted, config)) as seen:  # type: ignore[type-var]
                         async for observation in seen:
                             answer.append(self._finished(wanted, wanted.steps[len(answer)], observation, journal))
                             yield ToolFinished(answer[-1])
@@ -360,15 +378,18 @@ class Agent(Runnable[Any, Any]):
         return done
 
     @contextmanager
-    def _turn(self, request: _Request) -> Iterator[tuple[Generator[Ask | Act, Any, Turn], _Journal]]:
-        """The loop over the session's messages, and the journal it is written to; broken off, it is closed."""
+    def _turn(self, request: _Request) -> Iterator[tuple[Generator[Ask | Act, Any, Turn], _Journal, _Kit]]:
+        """The loop, the journal it is written to (closed if it is broken off), and what the model is offered."""
         with self._alone(request.session):
             journal = _Journal(self.memory, request, self._condense)
             try:
+                history, kit = self._history(request)
+                system = [SystemMessage(request.system)] if request.system else []
+                messages = [*system, *history, HumanMessage(request.question)]
                 start = partial(react, limits=self.limits, clock=self._clock, checks=self._checks)
                 limit = self.limits.max_seconds
-                flow = self._exact.turn(self._messages(request), start, clock=self._clock, max_seconds=limit)
-                yield flow, journal
+                flow = self._exact.turn(messages, start, clock=self._clock, max_seconds=limit)
+                yield flow, journal, kit
             except BaseException:
                 journal.interrupt()
                 raise
@@ -386,15 +407,24 @@ class Agent(Runnable[Any, Any]):
         finally:
             self._running.discard(session)
 
-    def _messages(self, request: _Request) -> list[BaseMessage]:
-        system = [SystemMessage(request.system)] if request.system else []
+    def _history(self, request: _Request) -> tuple[Sequence[BaseMessage], _Kit]:
+        """The messages before the question; where memory leaves something out of them, `recall` is offered too."""
         if request.history is not None:
-            history = list(request.history)
-        elif self.memory is not None and request.named_session:
-            history = self.memory.replay(request.session)
-        else:
-            history = []
-        return [*system, *history, HumanMessage(request.question)]
+            return request.history, self._plain
+        if self.memory is None or not request.named_session:
+            return [], self._plain
+        history = self.memory.replay(request.session)
+        if self.memory.recall_tool(request.session, history) is None:
+            return history, self._plain
+        return history, self._with_recall()
+
+    def _with_recall(self) -> _Kit:
+        if type(self.model).bind_tools is BaseChatModel.bind_tools:
+            return self._plain  # a model that calls no tools goes without
+        with self._lock:
+            if self._recalling is None:
+                self._recalling = _Kit(self._everything, self._edge.offering(self._everything.tools))
+            return self._recalling
 
     def _request(self, input: Any, session: str | None, config: RunnableConfig | None) -> _Request:
         fields: Mapping[str, Any] = {"input": input} if isinstance(input, str) else input

@@ -11,6 +11,7 @@ import threading
 import warnings
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import aclosing
+from copy import copy
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -104,6 +105,12 @@ class Edge:
                 if self._model is None:
                     self._model = _cohere(self._name, self._key, self._url)
         return self._model
+
+    def offering(self, tools: Sequence[BaseTool]) -> Edge:
+        """The same chat model, offered other tools."""
+        other = copy(self)
+        other._model, other._tools, other._bound = self.model, list(tools), None
+        return other
 
     def ask(self, ask: Ask, config: RunnableConfig) -> Reply:
         """Send one request and wait for the reply."""

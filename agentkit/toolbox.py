@@ -54,7 +54,12 @@ class Toolbox:
     """The tools of one agent, by name."""
 
     def __init__(
-        self, tools: Sequence[BaseTool], default_timeout_s: float | None, *, max_parallel: int | None = None
+        self,
+        tools: Sequence[BaseTool],
+        default_timeout_s: float | None,
+        *,
+        max_parallel: int | None = None,
+        own: Sequence[BaseTool] = (),
     ) -> None:
         """Check the tools.
 
@@ -62,14 +67,15 @@ class Toolbox:
             tools: LangChain tools.
             default_timeout_s: Seconds for tools whose policy says ``"inherit"``; None for no limit.
             max_parallel: Calls that may run at the same time; None for all of a reply.
+            own: Tools the agent adds by itself, which have the reserved names.
 
         Raises:
             ConfigError: Not a tool, an impossible or reserved name, or two tools of one name.
         """
-        self.tools: tuple[BaseTool, ...] = tuple(tools)
+        self.tools: tuple[BaseTool, ...] = (*tools, *own)
         self._entries: dict[str, _Entry] = {}
         self._max_parallel = max_parallel
-        for tool in self.tools:
+        for tool in tools:
             if not isinstance(tool, BaseTool):
                 raise ConfigError(
                     f"tools holds {shorten(repr(tool))}, which is not a LangChain tool: decorate a function with "
@@ -77,6 +83,7 @@ class Toolbox:
                 )
             self._check_name(tool.name)
             self._entries[tool.name] = _entry(tool, default_timeout_s)
+        self._entries |= {tool.name: _entry(tool, default_timeout_s) for tool in own}
 
     @property
     def names(self) -> tuple[str, ...]:
