@@ -193,6 +193,30 @@ def show(
             say(f"Memory object:\n{objects[turn.number]}\n")
 
 
+@app.command(name="eval")
+def evaluate(
+    paths: Annotated[list[str], typer.Argument(help="Files of sessions, JSON lines, such as Memory.export writes.")],
+    budgets: Annotated[
+        list[float] | None,
+        typer.Option("--budget", help="A budget as a share of the full history's tokens (may be repeated)."),
+    ] = None,
+    plot: Annotated[str | None, typer.Option(help="PNG to draw recall against tokens into.")] = None,
+    system: Annotated[str | None, typer.Option(help="File with the system message of the sessions.")] = None,
+) -> None:
+    """Measure on your own sessions what a memory keeps of what later calls needed, and at what cost in tokens."""
+    from agentkit.memory.evaluate import DEFAULT_BUDGETS, run_eval
+
+    given = "" if system is None else _text_of(system)
+    run_eval(paths, budgets=budgets or DEFAULT_BUDGETS, plot=plot, system=given)
+
+
+def _text_of(path: str) -> str:
+    try:
+        return Path(path).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path} cannot be read ({error}): give a text file.") from error
+
+
 @app.command()
 def extract(
     text: Annotated[str, typer.Argument(help="The text; - reads standard input.")],

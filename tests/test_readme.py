@@ -76,13 +76,42 @@ def test_policy():
     assert policy_of(agent.tools[0]).timeout_s == 300
 
 
-def test_extractor(here):
+def test_extractor(here, capsys):
     extractor = run("extractor")["extractor"]
     assert extractor.values("ref GLPNT0005GUJOGGE") == {"objref": ["GLPNT0005GUJOGGE"]}
+    assert "found           objref: 'GLPNT0005GUJOGGE'" in capsys.readouterr().out
     (match,) = extractor.extract("ref GLPNT0005GUJOGGE")
     assert (match.parameter, match.start, match.end) == ("objref", 4, 20)
     assert extractor.values("ref GLPNT0005GUJOGGEXXXX") == {}
     assert extractor.near_misses("ref GLPNT0005GUJOGGEXXXX")
+
+
+def test_patterns(here):
+    extractor = run("patterns")["extractor"]
+    assert extractor.values("ORD-000123: 1.234,50 € by 2024-12-31, not ORD-000000 or ORD-000123-7") == {
+        "order": ["ORD-000123"],
+        "amount": ["EUR 1234.50"],
+        "date_iso": ["2024-12-31"],
+    }
+
+
+def test_requests(here):
+    names = run("requests")
+    made = names["builder"].complete(names["question"], '{"taxonomies": ["cars"]}')
+    assert list(map(repr, made)) == [
+        "ObjrefRequest(objref=['GLPNT0005GUJOGGE'], page=0, size=10)",
+        "TaxonomiesRequest(taxonomies=['CARS'], page=0, size=10)",
+    ]
+
+
+def test_prefetch(here):
+    from agentkit.tools import RegexExtractor
+
+    extractor = RegexExtractor.from_toml("examples/product_codes.toml")
+    chat = ScriptedChat(['{"objref": ["GLBRL0000GACHALE"]}'])
+    turn = run("prefetch", extractor=extractor, chat_model=chat)["turn"]
+    assert (turn.usage.model_calls, turn.steps[0].round) == (1, 0)
+    chat.assert_all_used()
 
 
 def test_interpreter(here, capsys):
