@@ -253,7 +253,9 @@ def _failure(error: Exception, call: Call) -> Failure:
             next_step="check the network and CO_API_URL, then run again",
             again=again,
         )
-    return Failure(reason=f"was not asked: the request cannot be written as JSON ({said})", next_step=_CLEAN, again=False)
+    return Failure(
+        reason=f"was not asked: the request cannot be written as JSON ({said})", next_step=_CLEAN, again=False
+    )
 
 
 _CLEAN = "take out of the messages what JSON cannot hold, such as lone surrogates and NaN"
@@ -265,4 +267,3 @@ def _cut(call: Call, error: Exception, reader: StreamReader) -> float:
         f"{call.where} cut the reply off after {reader.progress()}: {why}. "
         "Next: run again; what has come so far is not the whole reply."
     ) from error
-

@@ -210,7 +210,7 @@ class CohereOptions:
 
     def _thinking(self) -> dict[str, Any]:
         given = self.thinking
-        out = dict(given) if isinstance(given, Mapping) else {"type": given or "enabled"}
+        out: dict[str, Any] = dict(given) if isinstance(given, Mapping) else {"type": given or "enabled"}
         if self.thinking_budget is not None:
             out["token_budget"] = self.thinking_budget
         return out
@@ -256,10 +256,16 @@ class CohereOptions:
         stops = self.stop_sequences
         if stops is None:
             return
-        if isinstance(stops, str) or not isinstance(stops, Sequence) or not all(isinstance(s, str) and s for s in stops):
+        if (
+            isinstance(stops, str)
+            or not isinstance(stops, Sequence)
+            or not all(isinstance(s, str) and s for s in stops)
+        ):
             raise self._error("stop_sequences", "give a list of texts that are not empty")
         if len(stops) > MAX_STOP_SEQUENCES:
-            raise self._error("stop_sequences", f"these are {len(stops)}, and Cohere takes {MAX_STOP_SEQUENCES} at most")
+            raise self._error(
+                "stop_sequences", f"these are {len(stops)}, and Cohere takes {MAX_STOP_SEQUENCES} at most"
+            )
 
     def _error(self, name: str, step: str) -> ConfigError:
         return ConfigError(f"CohereOptions({name}={shorten(repr(getattr(self, name)))}): {step}.")

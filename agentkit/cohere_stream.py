@@ -42,7 +42,7 @@ class CohereChunk(_Finished, AIMessageChunk):
     @model_validator(mode="after")
     def init_tool_calls(self) -> Self:
         """Read the calls: as far as they have come, and strictly once the reply is complete."""
-        super().init_tool_calls()
+        AIMessageChunk.init_tool_calls(self)
         if self.chunk_position == "last" and self.tool_call_chunks:
             self.tool_calls, self.invalid_tool_calls = read_calls(map(_as_call, self.tool_call_chunks))
         # An empty text in front of a list of blocks is a piece without content of its own.

@@ -61,7 +61,9 @@ def image_part(block: Mapping[str, Any]) -> dict[str, Any]:
         given = block.get("image_url")
         given = {"url": given} if isinstance(given, str) else given
         if not isinstance(given, Mapping) or not isinstance(given.get("url"), str):
-            raise InputError(f"{shorten(repr(dict(block)))} holds no URL: make the part with agentkit.images.image(...).")
+            raise InputError(
+                f"{shorten(repr(dict(block)))} holds no URL: make the part with agentkit.images.image(...)."
+            )
         return {"type": "image_url", "image_url": {**given, "url": _named_url(given["url"])}}
     if isinstance(block.get("url"), str):
         return {"type": "image_url", "image_url": {"url": _named_url(block["url"])}}
