@@ -10,9 +10,9 @@ from langchain_cohere import ChatCohere
 from langchain_core.callbacks import AsyncCallbackManagerForLLMRun, CallbackManagerForLLMRun
 from langchain_core.messages import BaseMessage
 from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult
-from pydantic import Field, InstanceOf
+from pydantic import Field, InstanceOf, PrivateAttr
 
-from agentkit.cohere_http import Call, apost, astream, post, stream
+from agentkit.cohere_http import AsyncClients, Call, apost, astream, http_of, post, stream
 from agentkit.cohere_options import OPTION_NAMES, CohereOptions
 from agentkit.cohere_retry import Retry, RetryPolicy, Timing
 from agentkit.cohere_wire import request_messages, request_tools, response_message
@@ -50,6 +50,7 @@ class CohereChat(ChatCohere):
     retry: InstanceOf[RetryPolicy] = RetryPolicy()
     on_retry: Callable[[Retry], object] | None = Field(default=None, exclude=True, repr=False)
     timing: InstanceOf[Timing] = Field(default=Timing(), exclude=True, repr=False)
+    _async_clients: AsyncClients = PrivateAttr(default_factory=AsyncClients)
 
     def bind_tools(self, tools: Sequence[Any], *, tool_choice: Any = None, **kwargs: Any) -> Any:
         """Offer `tools` with every request.
@@ -115,7 +116,7 @@ class CohereChat(ChatCohere):
         **kwargs: Any,
     ) -> ChatResult:
         call = self._call(messages, stop, False, kwargs)
-        return _result(post(self.client, call), call)
+        return _result(post(http_of(self.client), call), call)
 
     async def _agenerate(
         self,
@@ -125,7 +126,7 @@ class CohereChat(ChatCohere):
         **kwargs: Any,
     ) -> ChatResult:
         call = self._call(messages, stop, False, kwargs)
-        return _result(await apost(self.async_client, call), call)
+        return _result(await apost(self._async_clients.here(self.async_client), call), call)
 
     def _stream(
         self,
@@ -135,7 +136,7 @@ class CohereChat(ChatCohere):
         **kwargs: Any,
     ) -> Iterator[ChatGenerationChunk]:
         call = self._call(messages, stop, True, kwargs)
-        for message in stream(self.client, call, call.body["model"]):
+        for message in stream(http_of(self.client), call, call.body["model"]):
             chunk = ChatGenerationChunk(message=message)
             if run_manager is not None:
                 run_manager.on_llm_new_token(chunk.text, chunk=chunk)
@@ -149,7 +150,7 @@ class CohereChat(ChatCohere):
         **kwargs: Any,
     ) -> AsyncIterator[ChatGenerationChunk]:
         call = self._call(messages, stop, True, kwargs)
-        chunks = astream(self.async_client, call, call.body["model"])
+        chunks = astream(self._async_clients.here(self.async_client), call, call.body["model"])
         try:
             async for message in chunks:
                 chunk = ChatGenerationChunk(message=message)

@@ -6,9 +6,12 @@ network cuts in two.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from copy import copy
 from dataclasses import dataclass, field
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import httpx
 
@@ -111,15 +114,48 @@ class Failure:
     retry_after_s: float | None = None
 
 
-def post(client: Any, call: Call) -> dict[str, Any]:
-    """The JSON of a reply that is not streamed; `client` is the SDK's.
+class AsyncClients:
+    """The SDK's asynchronous HTTP client, one for each event loop.
+
+    Connections belong to the loop they were opened in: a second ``asyncio.run`` that met the first one's would
+    fail with "Event loop is closed".
+    """
+
+    def __init__(self) -> None:
+        """None made yet."""
+        self._of: WeakKeyDictionary[asyncio.AbstractEventLoop, Any] = WeakKeyDictionary()
+
+    def here(self, client: Any) -> Any:
+        """The HTTP client of `client`, the SDK's, for the running loop."""
+        loop = asyncio.get_running_loop()
+        if loop not in self._of:
+            http = http_of(client)
+            # A client of the user's own making cannot be made again; it serves all loops.
+            if len(self._of) and type(http.httpx_client) is httpx.AsyncClient and not http.httpx_client._mounts:
+                http = copy(http)
+                http.httpx_client = httpx.AsyncClient(timeout=http.httpx_client.timeout, follow_redirects=True)
+            self._of[loop] = http
+        return self._of[loop]
+
+
+def http_of(client: Any) -> Any:
+    """The HTTP client of the SDK's `client`: it adds the key, the address and the timeout."""
+    return client._client_wrapper.httpx_client
+
+
+def post(http: Any, call: Call) -> dict[str, Any]:
+    """The JSON of a reply that is not streamed.
+
+    Args:
+        http: From `http_of`.
+        call: What to send.
 
     Raises:
         ModelError: No reply, after as many tries as the policy allows.
     """
     while True:
         try:
-            response = _http(client).request(_PATH, **call.begin())
+            response = http.request(_PATH, **call.begin())
             if response.is_success:
                 return _json(response, call)
             wait = call.failed(_refusal(response, call))
@@ -128,11 +164,11 @@ def post(client: Any, call: Call) -> dict[str, Any]:
         call.timing.sleep(wait)
 
 
-async def apost(client: Any, call: Call) -> dict[str, Any]:
-    """As `post`, without blocking the event loop; `client` is the SDK's asynchronous one."""
+async def apost(http: Any, call: Call) -> dict[str, Any]:
+    """As `post`, without blocking the event loop; `http` is from `AsyncClients`."""
     while True:
         try:
-            response = await _http(client).request(_PATH, **call.begin())
+            response = await http.request(_PATH, **call.begin())
             if response.is_success:
                 return _json(response, call)
             wait = call.failed(_refusal(response, call))
@@ -141,7 +177,7 @@ async def apost(client: Any, call: Call) -> dict[str, Any]:
         await call.timing.asleep(wait)
 
 
-def stream(client: Any, call: Call, model: str | None) -> Iterator[CohereChunk]:
+def stream(http: Any, call: Call, model: str | None) -> Iterator[CohereChunk]:
     """The chunks of a streamed reply, each as soon as it has come.
 
     Closing the iterator closes the connection. A request is sent again only as long as nothing has been yielded.
@@ -152,12 +188,14 @@ def stream(client: Any, call: Call, model: str | None) -> Iterator[CohereChunk]:
     while True:
         reader, yielded = StreamReader(model), False
         try:
-            with _http(client).stream(_PATH, **call.begin()) as response:
+            with http.stream(_PATH, **call.begin()) as response:
                 if response.is_success:
                     for received in response.iter_bytes():
                         for chunk in reader.feed(received):
                             yielded = True
                             yield chunk
+                        if reader.done and not _has_an_end(response):
+                            break
                     for chunk in reader.close():
                         yielded = True
                         yield chunk
@@ -171,17 +209,19 @@ def stream(client: Any, call: Call, model: str | None) -> Iterator[CohereChunk]:
         call.timing.sleep(wait)
 
 
-async def astream(client: Any, call: Call, model: str | None) -> AsyncIterator[CohereChunk]:
-    """As `stream`, without blocking the event loop; `client` is the SDK's asynchronous one."""
+async def astream(http: Any, call: Call, model: str | None) -> AsyncIterator[CohereChunk]:
+    """As `stream`, without blocking the event loop; `http` is from `AsyncClients`."""
     while True:
         reader, yielded = StreamReader(model), False
         try:
-            async with _http(client).stream(_PATH, **call.begin()) as response:
+            async with http.stream(_PATH, **call.begin()) as response:
                 if response.is_success:
                     async for received in response.aiter_bytes():
                         for chunk in reader.feed(received):
                             yielded = True
                             yield chunk
+                        if reader.done and not _has_an_end(response):
+                            break
                     for chunk in reader.close():
                         yielded = True
                         yield chunk
@@ -195,8 +235,10 @@ async def astream(client: Any, call: Call, model: str | None) -> AsyncIterator[C
         await call.timing.asleep(wait)
 
 
-def _http(client: Any) -> Any:
-    return client._client_wrapper.httpx_client
+def _has_an_end(response: Any) -> bool:
+    """Whether the body ends by itself, and not with the connection: then it is read out, to use that once more."""
+    framed = "content-length" in response.headers or "transfer-encoding" in response.headers
+    return framed or response.http_version == "HTTP/2"
 
 
 def _json(response: Any, call: Call) -> dict[str, Any]:

@@ -40,9 +40,8 @@ class CohereChunk(_Finished, AIMessageChunk):
     """
 
     @model_validator(mode="after")
-    def init_tool_calls(self) -> Self:
-        """Read the calls: as far as they have come, and strictly once the reply is complete."""
-        AIMessageChunk.init_tool_calls(self)
+    def read_strictly(self) -> Self:
+        """Read the calls anew once the reply is complete; until then they are as LangChain guesses them."""
         if self.chunk_position == "last" and self.tool_call_chunks:
             self.tool_calls, self.invalid_tool_calls = read_calls(map(_as_call, self.tool_call_chunks))
         # An empty text in front of a list of blocks is a piece without content of its own.
@@ -94,6 +93,7 @@ class StreamReader:
 
     Attributes:
         ended: Whether the reply is complete.
+        done: Whether the server has said that nothing follows.
         events: How many events have come.
         characters: How many characters of plan, thinking, text and arguments have come.
     """
@@ -104,7 +104,7 @@ class StreamReader:
         Args:
             model: The model's name, for ``response_metadata``.
         """
-        self.ended = False
+        self.ended = self.done = False
         self.events = 0
         self.characters = 0
         self._lines = EventData()
@@ -135,7 +135,8 @@ class StreamReader:
         return f"{self.characters} characters in {self.events} events"
 
     def _take(self, data: str) -> Iterator[CohereChunk]:
-        if self.ended or data.strip() == "[DONE]":
+        self.done = self.done or data.strip() == "[DONE]"
+        if self.done or self.ended:
             return
         try:
             event = json.loads(data)
@@ -147,7 +148,7 @@ class StreamReader:
         try:
             chunk = self._chunks.take(event)
         except (TypeError, ValueError, AttributeError, KeyError) as error:
-            raise BrokenStreamError(f"an event has a form of its own: {shorten(data, 120)}") from error
+            raise BrokenStreamError(f"an event has an unknown form: {shorten(data, 120)}") from error
         self.ended = event.get("type") == "message-end"
         if chunk is not None:
             self.characters = self._chunks.characters
