@@ -27,6 +27,7 @@ _NEXT_STEP = {
     401: "check that COHERE_API_KEY holds a valid key",
     403: "check that this key may use this model",
     404: "check the model's name and CO_API_URL",
+    408: "try again later",
     422: "check the request named above",
     429: "wait, or raise the rate limit of the key",
     499: "try again",
@@ -263,7 +264,7 @@ def _refusal(response: Any, call: Call) -> Failure:
     status = response.status_code
     step = _NEXT_STEP.get(status, "try again later" if status >= 500 else "check the request")
     return Failure(
-        reason=f"answered with status {status}: {shorten(said, 300)}",
+        reason=f"answered with status {status}: {shorten(said, 300).rstrip('.')}",
         next_step=step,
         again=status in (408, 429) or (status >= 500 and status not in (501, 505)),
         status=status,

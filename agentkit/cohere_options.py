@@ -256,16 +256,11 @@ class CohereOptions:
         stops = self.stop_sequences
         if stops is None:
             return
-        if (
-            isinstance(stops, str)
-            or not isinstance(stops, Sequence)
-            or not all(isinstance(s, str) and s for s in stops)
-        ):
+        is_list = isinstance(stops, Sequence) and not isinstance(stops, str)
+        if not is_list or not all(isinstance(stop, str) and stop for stop in stops):
             raise self._error("stop_sequences", "give a list of texts that are not empty")
         if len(stops) > MAX_STOP_SEQUENCES:
-            raise self._error(
-                "stop_sequences", f"these are {len(stops)}, and Cohere takes {MAX_STOP_SEQUENCES} at most"
-            )
+            raise self._error("stop_sequences", f"give at most {MAX_STOP_SEQUENCES}, not {len(stops)}")
 
     def _error(self, name: str, step: str) -> ConfigError:
         return ConfigError(f"CohereOptions({name}={shorten(repr(getattr(self, name)))}): {step}.")

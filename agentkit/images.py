@@ -83,7 +83,8 @@ def check_images(messages: Iterable[Mapping[str, Any]]) -> None:
     for url in _urls(messages):
         count += 1
         if url.startswith("data:"):
-            size += len(url.partition(",")[2]) * 3 // 4
+            data = url.partition(",")[2]
+            size += len(data) * 3 // 4 - data[-2:].count("=")
     if count > MAX_IMAGES:
         raise InputError(f"The messages hold {count} images and Cohere takes {MAX_IMAGES} in a request: send fewer.")
     if size > MAX_BYTES:
@@ -195,6 +196,8 @@ def _is_animated(data: bytes) -> bool:
             at = _after_blocks(data, at + 11 + _table(data, at + 9))
         elif data[at] == 0x21:
             at = _after_blocks(data, at + 2)
+        elif data[at] == 0:  # some writers leave one too many between blocks
+            at += 1
         else:
             break
     return frames > 1

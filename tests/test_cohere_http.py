@@ -233,7 +233,7 @@ def test_a_server_that_falls_silent_in_mid_stream(collect):
         EventServer(script) as server,
         pytest.raises(ModelError, match=r"after 3 characters in 2 events: did not answer in time \(ReadTimeout\)"),
     ):
-        collect(chat(server, timeout_seconds=0.2))
+        collect(chat(server, timeout_seconds=1))
     silent.set()
 
 

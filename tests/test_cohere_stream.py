@@ -61,7 +61,7 @@ def parts(message):
 CALLS = reply(
     plan="I will look, it's 27 places.",
     thinking="Which places?",
-    calls=[("look_up", {"place": "Osaka – 大阪"}, "look_up_a1"), ("look_up", {"place": "Zürich"}, "look_up_b2")],
+    calls=[("look_up", {"place": "Osaka, 大阪"}, "look_up_a1"), ("look_up", {"place": "Zürich"}, "look_up_b2")],
     usage=(906, 77),
     billed=(23, 41),
 )
@@ -85,7 +85,7 @@ def test_each_streamed_call_comes_once_with_the_servers_id():
         assert json.loads("".join(pieces)) == {"place": "Zürich"}
         whole = total(chunks)
         assert [(c["id"], c["args"]) for c in whole.tool_calls] == [
-            ("look_up_a1", {"place": "Osaka – 大阪"}),
+            ("look_up_a1", {"place": "Osaka, 大阪"}),
             ("look_up_b2", {"place": "Zürich"}),
         ]
         assert whole.invalid_tool_calls == []
