@@ -9,14 +9,16 @@ import json
 import os
 import threading
 import warnings
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import aclosing
+from typing import TYPE_CHECKING, Any, TypedDict, Unpack
 
 from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage
 from langchain_core.runnables import Runnable, RunnableConfig
 from langchain_core.tools import BaseTool
 
+from agentkit.cohere_stream import join
 from agentkit.cohere_wire import thinking_of
 from agentkit.errors import ConfigError, ModelError
 from agentkit.loop import Ask, Finish, Reply
@@ -25,6 +27,7 @@ from agentkit.turn import Citation, ToolCall, Usage
 
 if TYPE_CHECKING:
     from agentkit.cohere_chat import CohereChat
+    from agentkit.cohere_retry import Retry
 
 # https://docs.cohere.com/docs/deprecations
 REPLACED_MODELS = {
@@ -44,8 +47,21 @@ _FINISH: dict[str, Finish] = {
     "length": "max_tokens",
     "max_tokens": "max_tokens",
     "ERROR": "error",
+    "TIMEOUT": "error",
     "error": "error",
 }
+
+
+class OfTheCall(TypedDict, total=False):
+    """What holds for one call of the model.
+
+    Attributes:
+        deadline: Seconds on the model's clock (``time.monotonic``) after which nothing is sent or waited for.
+        on_retry: Told of each further try, before the wait.
+    """
+
+    deadline: float | None
+    on_retry: Callable[[Retry], object] | None
 
 
 class Edge:
@@ -89,13 +105,47 @@ class Edge:
                     self._model = _cohere(self._name, self._key, self._url)
         return self._model
 
-    def ask(self, ask: Ask, config: RunnableConfig) -> Reply:
-        """Send one request and wait for the reply."""
-        return read_reply(self._runnable(ask).invoke(ask.messages, config))
+    def ask(self, ask: Ask, config: RunnableConfig, **of_the_call: Unpack[OfTheCall]) -> Reply:
+        """Send one request and wait for the reply.
 
-    async def aask(self, ask: Ask, config: RunnableConfig) -> Reply:
+        Args:
+            ask: What to send.
+            config: LangChain config.
+            of_the_call: ``deadline`` and ``on_retry``; a model that is not Cohere's has no use for them.
+        """
+        return read_reply(self._runnable(ask).invoke(ask.messages, config, **self._taken(of_the_call)))
+
+    async def aask(self, ask: Ask, config: RunnableConfig, **of_the_call: Unpack[OfTheCall]) -> Reply:
         """As `ask`, without blocking the event loop."""
-        return read_reply(await self._runnable(ask).ainvoke(ask.messages, config))
+        return read_reply(await self._runnable(ask).ainvoke(ask.messages, config, **self._taken(of_the_call)))
+
+    def stream(self, ask: Ask, config: RunnableConfig, **of_the_call: Unpack[OfTheCall]) -> Iterator[AIMessage | Reply]:
+        """As `ask`, piece by piece: the model's chunks as they come, and last the whole `Reply`.
+
+        Closing the iterator ends the model call. `agentkit.deltas.deltas` reads the chunks.
+        """
+        chunks: list[AIMessage] = []
+        for chunk in self._runnable(ask).stream(ask.messages, config, **self._taken(of_the_call)):
+            chunks.append(chunk)
+            yield chunk
+        yield read_reply(join(chunks))
+
+    async def astream(
+        self, ask: Ask, config: RunnableConfig, **of_the_call: Unpack[OfTheCall]
+    ) -> AsyncIterator[AIMessage | Reply]:
+        """As `stream`, without blocking the event loop."""
+        chunks: list[AIMessage] = []
+        pieces: Any = self._runnable(ask).astream(ask.messages, config, **self._taken(of_the_call))
+        async with aclosing(pieces):
+            async for chunk in pieces:
+                chunks.append(chunk)
+                yield chunk
+        yield read_reply(join(chunks))
+
+    def _taken(self, of_the_call: Any) -> dict[str, Any]:
+        # A model of another maker would send on what it does not know.
+        ours = any(kind.__module__ == "agentkit.cohere_chat" for kind in type(self.model).__mro__)
+        return {name: value for name, value in of_the_call.items() if value is not None} if ours else {}
 
     def _runnable(self, ask: Ask) -> Runnable[Any, Any]:
         if not ask.offer_tools or not self._tools:
@@ -175,7 +225,7 @@ def read_reply(message: Any) -> Reply:
         plan=plan,
         thinking=thinking_of(message),
         calls=calls,
-        citations=_citations(message),
+        citations=citations_of(message),
         usage=_usage(message),
         finish=_finish(message),
     )
@@ -199,7 +249,8 @@ def _calls(message: AIMessage) -> tuple[ToolCall, ...]:
     return tuple(good + bad)
 
 
-def _citations(message: AIMessage) -> tuple[Citation, ...]:
+def citations_of(message: AIMessage) -> tuple[Citation, ...]:
+    """The citations in a model's message or chunk."""
     found = message.additional_kwargs.get("citations")
     if not found:
         return ()
