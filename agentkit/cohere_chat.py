@@ -1,63 +1,112 @@
-"""`CohereChat`: langchain-cohere's ChatCohere with its v2 requests and responses made correct."""
+"""`CohereChat`: langchain-cohere's ChatCohere with its v2 requests, responses and streams made correct."""
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Sequence
+import difflib
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from typing import Any
 
-from cohere.core import ApiError
-from httpx import TransportError
 from langchain_cohere import ChatCohere
 from langchain_core.callbacks import AsyncCallbackManagerForLLMRun, CallbackManagerForLLMRun
-from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import BaseMessage
-from langchain_core.outputs import ChatGeneration, ChatResult
+from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult
+from pydantic import Field, InstanceOf, PrivateAttr
 
+from agentkit.cohere_http import AsyncClients, Call, apost, astream, http_of, post, stream
+from agentkit.cohere_options import OPTION_NAMES, CohereOptions
+from agentkit.cohere_retry import Retry, RetryPolicy, Timing
 from agentkit.cohere_wire import request_messages, request_tools, response_message
-from agentkit.errors import ModelError
+from agentkit.errors import ConfigError
+from agentkit.images import check_images
 from agentkit.text import shorten
 
-_NEXT_STEP = {
-    400: "check the request named above",
-    401: "check that COHERE_API_KEY holds a valid key",
-    403: "check that this key may use this model",
-    404: "check the model's name and CO_API_URL",
-    422: "check the request named above",
-    429: "wait, or raise the rate limit of the key",
-    499: "try again",
-}
+_OF_THE_CALL = ("deadline", "on_retry", "request_options")
+_OTHERS = frozenset({"model", "tools", "citation_options", "stream", *_OF_THE_CALL})
 
 
 class CohereChat(ChatCohere):
     """A chat model for Cohere's v2 API.
 
-    Takes ChatCohere's arguments. Against ChatCohere 0.6: the plan beside tool calls is kept apart from the
-    answer and sent back as it was, never made up; thinking is kept, also beside tool calls; citations are
+    Takes ChatCohere's arguments and these. Against ChatCohere 0.6: the plan beside tool calls is kept apart from
+    the answer and sent back as it was, never made up; thinking is kept, also beside tool calls; citations are
     plain JSON; arguments that are not valid JSON become ``invalid_tool_calls`` instead of an exception; tool
-    schemas keep their nested types; usage counts tokens. Streaming is not built yet: ``stream`` yields the
-    whole reply in one piece.
+    schemas keep their nested types; usage counts tokens; a stream yields each delta once and at once, and adds up
+    to what ``invoke`` returns; what fails is a `ModelError`.
+
+    ``invoke``, ``stream``, ``bind`` and their kin also take every setting of `CohereOptions` by its name, and:
+
+    - ``deadline``: seconds on ``timing.clock`` (``time.monotonic``) after which no request is sent or waited for;
+    - ``on_retry``: as below, for this call;
+    - ``request_options``: the SDK's, such as ``additional_headers``.
+
+    Attributes:
+        options: Settings of every request.
+        retry: When a request is sent again. The SDK's own retries are off.
+        on_retry: Told of each further try, before the wait.
+        timing: The clock and the waits.
     """
 
-    # LangChain streams through these where a class has them, and ChatCohere's lose text and double the calls.
-    _stream = BaseChatModel._stream
-    _astream = BaseChatModel._astream
+    options: InstanceOf[CohereOptions] = CohereOptions()
+    retry: InstanceOf[RetryPolicy] = RetryPolicy()
+    on_retry: Callable[[Retry], object] | None = Field(default=None, exclude=True, repr=False)
+    timing: InstanceOf[Timing] = Field(default=Timing(), exclude=True, repr=False)
+    _async_clients: AsyncClients = PrivateAttr(default_factory=AsyncClients)
 
     def bind_tools(self, tools: Sequence[Any], *, tool_choice: Any = None, **kwargs: Any) -> Any:
-        """Offer `tools` with every request; `tool_choice` is ``"REQUIRED"``, ``"NONE"`` or None."""
-        if tool_choice is not None:
-            kwargs["tool_choice"] = tool_choice
-        return self.bind(tools=request_tools(tools), **kwargs)
+        """Offer `tools` with every request.
+
+        Args:
+            tools: LangChain tools, functions, pydantic models or dicts.
+            tool_choice: ``"REQUIRED"``, ``"NONE"`` or None; also LangChain's words for these: ``"any"``, True,
+                ``"none"``, ``"auto"``, and a tool's name where it is the only one.
+            kwargs: Bound as by ``bind``.
+
+        Raises:
+            ConfigError: A choice Cohere does not have.
+        """
+        offered = request_tools(tools)
+        choice = _choice(tool_choice, [tool["function"]["name"] for tool in offered])
+        if choice is not None:
+            kwargs["tool_choice"] = choice
+        return self.bind(tools=offered, **kwargs)
 
     def request(self, messages: Sequence[BaseMessage], stop: list[str] | None = None, **kwargs: Any) -> dict[str, Any]:
-        """The keyword arguments of the SDK's ``v2.chat`` for these messages."""
-        options: dict[str, Any] = {"model": self.model, "messages": request_messages(messages)}
-        if self.temperature is not None:
-            options["temperature"] = self.temperature
-        stops = stop or self.stop
-        if stops:
-            options["stop_sequences"] = stops
-        return options | {k: v for k, v in kwargs.items() if v is not None and k != "stream"}
+        """The JSON body of a request for these messages, without ``stream``.
+
+        Raises:
+            ConfigError: A setting Cohere does not have or take.
+            HistoryError: A message v2 has no role for.
+            InputError: An image Cohere does not take, or too many.
+        """
+        given = {name: value for name, value in kwargs.items() if value is not None}
+        for name in given:
+            if name not in OPTION_NAMES and name not in _OTHERS:
+                raise _unknown(name)
+        tools = given.get("tools") or None
+        options = CohereOptions().merged({"temperature": self.temperature, "stop_sequences": self.stop or None})
+        options = options.merged({name: getattr(self.options, name) for name in OPTION_NAMES})
+        changes = {name: value for name, value in given.items() if name in OPTION_NAMES}
+        options = options.merged(changes | ({"stop_sequences": stop} if stop else {}))
+        body: dict[str, Any] = {"model": given.get("model", self.model), "messages": request_messages(messages)}
+        check_images(body["messages"])
+        body |= options.fields(tools=tools is not None)
+        if tools is not None:
+            body["tools"] = tools
+        if "citation_options" in given:
+            body["citation_options"] = given["citation_options"]
+        return body
+
+    def _call(self, messages: Sequence[BaseMessage], stop: list[str] | None, streamed: bool, kwargs: Any) -> Call:
+        return Call(
+            body={**self.request(messages, stop, **kwargs), "stream": streamed},
+            where=self.base_url or "Cohere",
+            policy=self.retry,
+            timing=self.timing,
+            deadline=kwargs.get("deadline"),
+            on_retry=kwargs.get("on_retry") or self.on_retry,
+            timeout_s=self.timeout_seconds,
+            request_options=kwargs.get("request_options") or {},
+        )
 
     def _generate(
         self,
@@ -66,12 +115,8 @@ class CohereChat(ChatCohere):
         run_manager: CallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> ChatResult:
-        request = self.request(messages, stop, **kwargs)
-        try:
-            response = self.client.v2.chat(**request)
-        except (ApiError, TransportError) as error:
-            raise _model_error(error, self.base_url) from error
-        return _result(response)
+        call = self._call(messages, stop, False, kwargs)
+        return _result(post(http_of(self.client), call), call)
 
     async def _agenerate(
         self,
@@ -80,30 +125,75 @@ class CohereChat(ChatCohere):
         run_manager: AsyncCallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> ChatResult:
-        request = self.request(messages, stop, **kwargs)
+        call = self._call(messages, stop, False, kwargs)
+        return _result(await apost(self._async_clients.here(self.async_client), call), call)
+
+    def _stream(
+        self,
+        messages: list[BaseMessage],
+        stop: list[str] | None = None,
+        run_manager: CallbackManagerForLLMRun | None = None,
+        **kwargs: Any,
+    ) -> Iterator[ChatGenerationChunk]:
+        call = self._call(messages, stop, True, kwargs)
+        for message in stream(http_of(self.client), call, call.body["model"]):
+            chunk = ChatGenerationChunk(message=message)
+            if run_manager is not None:
+                run_manager.on_llm_new_token(chunk.text, chunk=chunk)
+            yield chunk
+
+    async def _astream(
+        self,
+        messages: list[BaseMessage],
+        stop: list[str] | None = None,
+        run_manager: AsyncCallbackManagerForLLMRun | None = None,
+        **kwargs: Any,
+    ) -> AsyncIterator[ChatGenerationChunk]:
+        call = self._call(messages, stop, True, kwargs)
+        chunks = astream(self._async_clients.here(self.async_client), call, call.body["model"])
         try:
-            response = await self.async_client.v2.chat(**request)
-        except (ApiError, TransportError) as error:
-            raise _model_error(error, self.base_url) from error
-        return _result(response)
+            async for message in chunks:
+                chunk = ChatGenerationChunk(message=message)
+                if run_manager is not None:
+                    await run_manager.on_llm_new_token(chunk.text, chunk=chunk)
+                yield chunk
+        finally:
+            # An abandoned asynchronous generator does not close the ones inside it by itself.
+            await chunks.aclose()  # type: ignore[attr-defined]
+
+    # What belongs to one call is no part of the model's settings: not in traces, not in the key of a cache.
+    def _get_invocation_params(self, stop: list[str] | None = None, **kwargs: Any) -> dict[str, Any]:
+        return super()._get_invocation_params(stop=stop, **_settings(kwargs))
+
+    def _get_llm_string(self, stop: list[str] | None = None, **kwargs: Any) -> str:
+        return super()._get_llm_string(stop=stop, **_settings(kwargs))
 
 
-def _result(response: Any) -> ChatResult:
-    with warnings.catch_warnings():  # the SDK's models warn about pydantic's own deprecations in bulk
-        warnings.simplefilter("ignore")
-        message = response_message(response.model_dump(mode="json"))
+def _settings(kwargs: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in kwargs.items() if name not in _OF_THE_CALL}
+
+
+def _result(response: dict[str, Any], call: Call) -> ChatResult:
+    message = response_message(response, call.body["model"])
     return ChatResult(generations=[ChatGeneration(message=message)])
 
 
-def _model_error(error: ApiError | TransportError, base_url: str | None) -> ModelError:
-    where = base_url or "Cohere"
-    if isinstance(error, TransportError):
-        return ModelError(
-            f"{where} cannot be reached: {type(error).__name__}: {shorten(error, 200)}. "
-            "Check the network and CO_API_URL, then run again."
+def _choice(choice: Any, names: list[str]) -> str | None:
+    if choice is None or choice is False:
+        return None
+    if choice is True or (len(names) == 1 and choice == names[0]):
+        return "REQUIRED"
+    words = {"required": "REQUIRED", "any": "REQUIRED", "none": "NONE", "auto": ""}
+    found = words.get(choice.lower()) if isinstance(choice, str) else None
+    if found is None:
+        raise ConfigError(
+            f"tool_choice={shorten(repr(choice))}: Cohere takes 'REQUIRED' or 'NONE'; "
+            "to force one tool, offer only that one."
         )
-    body = error.body
-    said = body.get("message", body) if isinstance(body, dict) else body
-    status = error.status_code or 0
-    step = _NEXT_STEP.get(status, "try again later" if status >= 500 else "check the request")
-    return ModelError(f"{where} answered with status {error.status_code}: {shorten(said, 300)}. Next: {step}.")
+    return found or None
+
+
+def _unknown(name: str) -> ConfigError:
+    near = difflib.get_close_matches(name, OPTION_NAMES, n=1)
+    step = "give the system message as a SystemMessage" if name == "preamble" else "see CohereOptions"
+    return ConfigError(f"Cohere's chat has no setting {name!r}: {f'did you mean {near[0]!r}?' if near else f'{step}.'}")

@@ -20,9 +20,10 @@ from langchain_core.messages import (
     ToolMessage,
 )
 from langchain_core.messages import ToolCall as MessageToolCall
-from langchain_core.messages.ai import UsageMetadata
+from langchain_core.messages.ai import InputTokenDetails, UsageMetadata
 
 from agentkit.errors import HistoryError, ModelError
+from agentkit.images import image_part
 
 
 def request_messages(messages: Iterable[BaseMessage]) -> list[dict[str, Any]]:
@@ -30,6 +31,7 @@ def request_messages(messages: Iterable[BaseMessage]) -> list[dict[str, Any]]:
 
     Raises:
         HistoryError: A message of a type v2 has no role for.
+        InputError: An image Cohere does not take.
     """
     return [_request_message(message) for message in messages]
 
@@ -51,14 +53,14 @@ def _request_message(message: BaseMessage) -> dict[str, Any]:
 
 
 def _assistant(message: AIMessage) -> dict[str, Any]:
-    thinking, text = thinking_of(message), message.text
+    thinking, text = [{"type": "thinking", "thinking": part} for part in _thoughts(message)], message.text
     out: dict[str, Any] = {"role": "assistant"}
     if message.tool_calls:
         plan = message.additional_kwargs.get("tool_plan") or text
         if plan:
             out["tool_plan"] = plan
         if thinking:
-            out["content"] = [{"type": "thinking", "thinking": thinking}]
+            out["content"] = thinking
         out["tool_calls"] = [
             {
                 "id": call["id"],
@@ -68,8 +70,8 @@ def _assistant(message: AIMessage) -> dict[str, Any]:
             for call in message.tool_calls
         ]
         return out
-    parts = [{"type": "thinking", "thinking": thinking}] if thinking else []
-    out["content"] = [*parts, {"type": "text", "text": text}] if parts else text
+    said = [{"type": "text", "text": text}] if text else []
+    out["content"] = [*thinking, *said] if thinking else text
     return out
 
 
@@ -83,9 +85,8 @@ def _user_content(message: HumanMessage) -> str | list[dict[str, Any]]:
             parts.append({"type": "text", "text": part})
         elif part.get("type") == "text":
             parts.append({"type": "text", "text": part.get("text", "")})
-        elif part.get("type") == "image_url":
-            image = part.get("image_url")
-            parts.append({"type": "image_url", "image_url": {"url": image} if isinstance(image, str) else image})
+        elif part.get("type") in ("image_url", "image"):
+            parts.append(image_part(part))
         else:
             raise HistoryError(
                 f"Cohere's chat takes no {part.get('type')!r} part in a user message; give text or image_url parts."
@@ -95,9 +96,14 @@ def _user_content(message: HumanMessage) -> str | list[dict[str, Any]]:
 
 def thinking_of(message: AIMessage) -> str:
     """The thinking in an AI message, whichever provider's block holds it; "" where there is none."""
+    return "\n".join(_thoughts(message))
+
+
+def _thoughts(message: AIMessage) -> list[str]:
+    """Its blocks of thinking, one by one, as they came."""
     if isinstance(message.content, str):
-        return ""
-    found = []
+        return []
+    found: list[str] = []
     for part in message.content:
         if not isinstance(part, dict):
             continue
@@ -107,7 +113,7 @@ def thinking_of(message: AIMessage) -> str:
             found.append(part.get("reasoning") or "")
         elif part.get("type") == "thinking":
             found.append(part.get("thinking") or "")
-    return "\n".join(text for text in found if text)
+    return [text for text in found if text]
 
 
 def request_tools(tools: Sequence[Any]) -> list[dict[str, Any]]:
@@ -117,8 +123,12 @@ def request_tools(tools: Sequence[Any]) -> list[dict[str, Any]]:
     return [dict(convert_to_openai_tool(tool)) for tool in tools]
 
 
-def response_message(response: Mapping[str, Any]) -> AIMessage:
+def response_message(response: Mapping[str, Any], model: str | None = None) -> AIMessage:
     """The AI message of one v2 chat response, given as plain JSON.
+
+    Args:
+        response: The response's body.
+        model: The model's name, for ``response_metadata``.
 
     Raises:
         ModelError: The response holds no message.
@@ -128,47 +138,48 @@ def response_message(response: Mapping[str, Any]) -> AIMessage:
         raise ModelError(
             f"Cohere's response holds no message; try again, or report the response's id: {response.get('id')}."
         )
-    text, thinking, offsets = _content(body.get("content") or ())
-    calls, invalid = _calls(body.get("tool_calls") or ())
+    content, offsets = _content(body.get("content") or ())
+    calls, invalid = read_calls(body.get("tool_calls") or ())
     extra: dict[str, Any] = {}
     if body.get("tool_plan"):
         extra["tool_plan"] = body["tool_plan"]
-    citations = [c for c in map(lambda c: _citation(c, offsets), body.get("citations") or ()) if c]
+    citations = [c for c in (read_citation(c, offsets) for c in body.get("citations") or ()) if c]
     if citations:
         extra["citations"] = citations
-    content: str | list[str | dict[Any, Any]] = text
-    if thinking:
-        content = [{"type": "reasoning", "reasoning": thinking}]
-        if text:
-            content.append({"type": "text", "text": text})
-    metadata = {
-        "finish_reason": response.get("finish_reason"),
-        "id": response.get("id"),
-        "model_provider": "cohere",
-    }
+    metadata = read_metadata(response, model)
+    if response.get("logprobs"):
+        metadata["logprobs"] = response["logprobs"]
     return AIMessage(
         content=content,
         additional_kwargs=extra,
         tool_calls=calls,
         invalid_tool_calls=invalid,
-        usage_metadata=_usage(response.get("usage") or {}),
-        response_metadata={k: v for k, v in metadata.items() if v is not None},
+        usage_metadata=read_usage(response.get("usage") or {}),
+        response_metadata=metadata,
     )
 
 
-def _content(parts: Sequence[Mapping[str, Any]]) -> tuple[str, str, dict[int, int]]:
-    """The text, the thinking, and where in the text each text part begins."""
-    text, thinking, offsets = "", [], {}
+def _content(parts: Sequence[Mapping[str, Any]]) -> tuple[str | list[str | dict[Any, Any]], dict[int, int]]:
+    """A text, or blocks from the first thinking on; and where in the whole text each text part begins."""
+    text, blocks, offsets, length = "", [], {}, 0
     for index, part in enumerate(parts):
-        if part.get("type") == "thinking":
-            thinking.append(part.get("thinking") or "")
+        if part.get("type") == "thinking" and part.get("thinking"):
+            blocks.append({"type": "reasoning", "reasoning": part["thinking"], "index": index})
         elif part.get("type") == "text":
-            offsets[index] = len(text)
-            text += part.get("text") or ""
-    return text, "\n".join(thinking), offsets
+            said = part.get("text") or ""
+            offsets[index] = length
+            length += len(said)
+            if not blocks:
+                text += said
+            elif said:
+                blocks.append({"type": "text", "text": said, "index": index})
+    if not blocks:
+        return text, offsets
+    return [*([text] if text else []), *blocks], offsets
 
 
-def _calls(calls: Iterable[Mapping[str, Any]]) -> tuple[list[MessageToolCall], list[InvalidToolCall]]:
+def read_calls(calls: Iterable[Mapping[str, Any]]) -> tuple[list[MessageToolCall], list[InvalidToolCall]]:
+    """A reply's calls in LangChain's form: those whose arguments are a JSON object, and the others."""
     good, bad = [], []
     for call in calls:
         function = call.get("function") or {}
@@ -184,9 +195,17 @@ def _calls(calls: Iterable[Mapping[str, Any]]) -> tuple[list[MessageToolCall], l
     return good, bad
 
 
-def _citation(citation: Mapping[str, Any], offsets: Mapping[int, int]) -> dict[str, Any] | None:
-    """A citation of the answer, with offsets into the whole answer; None for one of the plan or the thinking."""
-    if citation.get("type") not in (None, "TEXT_CONTENT"):
+def read_citation(citation: Mapping[str, Any], offsets: Mapping[int, int]) -> dict[str, Any] | None:
+    """A citation of the answer, counted from the start of the whole answer.
+
+    Args:
+        citation: In the wire's form.
+        offsets: Where in the answer each content part begins.
+
+    Returns:
+        Plain JSON; None for a citation of the plan or the thinking.
+    """
+    if not citation or citation.get("type") not in (None, "TEXT_CONTENT"):
         return None
     shift = offsets.get(citation.get("content_index") or 0, 0)
     return {
@@ -197,10 +216,26 @@ def _citation(citation: Mapping[str, Any], offsets: Mapping[int, int]) -> dict[s
     }
 
 
-def _usage(usage: Mapping[str, Any]) -> UsageMetadata | None:
+def read_metadata(response: Mapping[str, Any], model: str | None) -> dict[str, Any]:
+    """What a message says about its making: why it ended, its id, the model, and what is billed."""
+    metadata = {
+        "finish_reason": response.get("finish_reason"),
+        "id": response.get("id"),
+        "model_name": model,
+        "model_provider": "cohere",
+        "billed_units": (response.get("usage") or {}).get("billed_units"),
+        "error": response.get("error"),
+    }
+    return {name: value for name, value in metadata.items() if value}
+
+
+def read_usage(usage: Mapping[str, Any]) -> UsageMetadata | None:
     """Tokens, not billed units: what fills the window and what LangChain's other models count."""
     tokens = usage.get("tokens") or usage.get("billed_units")
     if not tokens:
         return None
     read, written = int(tokens.get("input_tokens") or 0), int(tokens.get("output_tokens") or 0)
-    return UsageMetadata(input_tokens=read, output_tokens=written, total_tokens=read + written)
+    counted = UsageMetadata(input_tokens=read, output_tokens=written, total_tokens=read + written)
+    if usage.get("cached_tokens"):
+        counted["input_token_details"] = InputTokenDetails(cache_read=int(usage["cached_tokens"]))
+    return counted

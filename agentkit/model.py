@@ -16,11 +16,11 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from langchain_core.language_models import BaseChatModel
-from langchain_core.messages import AIMessage, AIMessageChunk, message_chunk_to_message
-from langchain_core.messages.ai import add_ai_message_chunks
+from langchain_core.messages import AIMessage
 from langchain_core.runnables import Runnable, RunnableConfig
 from langchain_core.tools import BaseTool
 
+from agentkit.cohere_stream import join
 from agentkit.cohere_wire import thinking_of
 from agentkit.errors import ConfigError, ModelError
 from agentkit.events import CitationFound, Event, PlanDelta, TextDelta, ThinkingDelta, ToolCallDelta
@@ -50,6 +50,7 @@ _FINISH: dict[str, Finish] = {
     "length": "max_tokens",
     "max_tokens": "max_tokens",
     "ERROR": "error",
+    "TIMEOUT": "error",
     "error": "error",
 }
 
@@ -140,7 +141,7 @@ class Edge:
             yield last
 
     def _ended(self, chunks: list[Any]) -> Iterator[Event | Reply]:
-        reply = self._priced(read_reply(joined(chunks)))
+        reply = self._priced(read_reply(join(chunks)))
         yield from map(CitationFound, reply.citations)
         yield reply
 
@@ -195,20 +196,6 @@ def chunk_events(chunk: Any) -> Iterator[Event]:
         yield TextDelta(clean(text))
     for piece in getattr(chunk, "tool_call_chunks", ()):
         yield ToolCallDelta(piece.get("index") or 0, clean(piece.get("name") or ""), clean(piece.get("args") or ""))
-
-
-def joined(chunks: Sequence[Any]) -> Any:
-    """The whole message of a stream.
-
-    Raises:
-        ModelError: The stream held nothing.
-    """
-    if not chunks:
-        raise ModelError("The chat model's stream ended without a word; run again.")
-    first, *rest = chunks
-    if not isinstance(first, AIMessageChunk):
-        return first  # a model that does not stream gives its message in one piece
-    return message_chunk_to_message(add_ai_message_chunks(first, *rest))
 
 
 def _checked_name(name: str) -> str:
