@@ -1,6 +1,8 @@
 import asyncio
 import json
 import os
+import signal
+import stat
 import subprocess
 import sys
 import threading
@@ -121,6 +123,23 @@ def test_nul_and_surrogates_are_spelled_out(shared):
     Execution.model_validate_json(shared.execute("raise ValueError('\\ud800')").model_dump_json())
 
 
+@pytest.mark.parametrize(
+    "code",
+    [
+        "raise ValueError('\\x00' * 9000)",
+        "raise ValueError(chr(0xD800) * 9000)",
+        "class R:\n    def __repr__(self): return chr(0xD800) * 9000\nR()",
+        "globals()[chr(0xD800) * 80] = 1",
+        "class M(type): __name__ = property(lambda self: [1])\nclass B(metaclass=M): pass\nb = B()",
+    ],
+)
+def test_texts_that_grow_when_spelled_out_do_not_end_the_session(shared, code):
+    shared.execute("kept = 1", session="growing")
+    done = shared.execute(code, session="growing")
+    assert done.cause != "died" and len(str(done)) < 11_000
+    assert shared.execute("kept", session="growing").value == "1"
+
+
 @pytest.mark.parametrize("code", ["", "  \n", "1" * 1_000_001], ids=["empty", "blank", "long"])
 def test_code_that_is_not_run(shared, code):
     done = shared.execute(code)
@@ -217,6 +236,9 @@ def test_tables_and_figures(shared):
 
 def test_files(tmp_path):
     (tmp_path / "in.csv").write_text("a\n1\n")
+    (tmp_path / "elsewhere" / "below").mkdir(parents=True)
+    (tmp_path / "elsewhere" / "below").chmod(0o755)
+    (tmp_path / "elsewhere" / "below" / "f").write_text("kept")
     with PythonInterpreter(data=[tmp_path / "in.csv"], allow_weak=True) as python:
         code = (
             "import os\nprint(open('in.csv').read())\nos.mkdir('out')\nopen('out/t.csv', 'w').write('b')\n"
@@ -230,10 +252,43 @@ def test_files(tmp_path):
         assert "big.bin (the limit is 32 MiB" in str(done) and "hard.csv (not a plain file)" in str(done)
         assert python.execute("open('in.csv').read()").files == ()
         assert python.execute("open('out/t.csv', 'w').write('c');").files == ("out/t.csv",)
-        python.execute("import os, shutil\nd = os.getcwd(); os.rename(d, d + 'x'); os.symlink('/etc', d)")
+        python.execute(
+            "import os, shutil\nd = os.getcwd(); os.rename(d, d + 'x')\n" + f"os.symlink('{tmp_path}/elsewhere', d)"
+        )
         assert python.execute("1").artifacts == ()
     assert (tmp_path / "in.csv").read_text() == "a\n1\n"
-    assert Path("/etc/passwd").exists()
+    # What a planted link points to is neither deleted nor opened up.
+    assert stat.S_IMODE((tmp_path / "elsewhere" / "below").stat().st_mode) == 0o755
+    assert (tmp_path / "elsewhere" / "below" / "f").read_text() == "kept"
+
+
+def test_many_files_are_counted_not_listed(shared):
+    done = shared.execute("for i in range(300): open(f'f{i:03}.txt', 'w').close()", session="many files")
+    assert (len(done.files), len(done.artifacts), len(done.omitted)) == (300, 50, 250)
+    assert "f049.txt, and 250 more\n" in str(done) and str(done).endswith("and 200 more") and "f299" not in str(done)
+    assert len(done.facts["files"]) == 100
+
+
+def test_a_working_folder_that_is_gone_is_made_anew(tmp_path):
+    (tmp_path / "in.csv").write_text("a")
+    with PythonInterpreter(data=[tmp_path / "in.csv"], allow_weak=True) as python:
+        for away in ("shutil.rmtree(d)", f"os.rename(d, d + 'x'); os.symlink('{tmp_path}', d)"):
+            python.execute(f"import os, shutil; d = os.getcwd(); {away}; os._exit(0)")
+            done = python.execute("import os; open('new', 'w').close(); sorted(os.listdir())")
+            assert done.value == "['in.csv', 'new']" and "working folder was gone" in str(done)
+    assert [path.name for path in tmp_path.iterdir()] == ["in.csv"]
+
+
+def test_folders_are_removed_whatever_the_code_made_of_them(python, tmp_path):
+    (tmp_path / "below").mkdir(mode=0o755)
+    code = (
+        "import os; d = os.getcwd()\nos.mkdir('shut'); os.symlink({!r}, 'shut/link'); os.chmod('shut', 0)\n"
+        "for _ in range(1100): os.mkdir('n'); os.chdir('n')\nos.chmod(d, 0); d"
+    )
+    done = python.execute(code.format(str(tmp_path)))
+    python.close()
+    assert not Path(done.value.strip("'")).parent.exists()
+    assert stat.S_IMODE((tmp_path / "below").stat().st_mode) == 0o755
 
 
 def test_the_environment_is_empty(shared, monkeypatch):
@@ -252,6 +307,26 @@ def test_a_loop_is_stopped_and_variables_are_kept(shared):
     assert (done.cause, done.stdout, done.lost) == ("timeout", "on\n", ())
     assert "line " in done.error and "longer than the limit of 0.3 s" in done.error
     assert shared.execute("x", session=session).value == "1"
+
+
+def test_an_interrupt_before_the_code_begins_is_not_lost(shared):
+    shared.execute("x = 1", session="early")
+    for size in (0, 1, 10, 100) * 3:
+        done = shared.execute("1\n" * size + "while True: pass", session="early", timeout_s=0.0001)
+        assert (done.cause, done.lost) == ("timeout", ())
+    assert shared.execute("x", session="early").value == "1"
+
+
+def test_code_that_swallows_the_interrupt_is_told(shared):
+    code = "import time\ntry: time.sleep(99)\nexcept BaseException: print('failed')"
+    done = shared.execute(code, session="swallow", timeout_s=0.2)
+    assert done.ok and done.stdout == "failed\n" and "longer than the limit of 0.2 s" in str(done)
+
+
+def test_clean_up_of_interrupted_code_is_not_interrupted_again(shared):
+    code = "import time\ntry: time.sleep(99)\nfinally: time.sleep(0.4); print('clean')"
+    done = shared.execute(code, session="finally", timeout_s=0.2)
+    assert (done.cause, done.stdout, done.lost) == ("timeout", "clean\n", ())
 
 
 def test_what_does_not_stop_is_killed_with_its_children(shared):
@@ -386,6 +461,45 @@ def test_cancelling_interrupts_the_code(python):
         return await python.aexecute("x")
 
     assert asyncio.run(run()).value == "1"
+
+
+def test_a_call_cancelled_while_it_waits_is_not_run(python):
+    async def run():
+        home = Path((await python.aexecute("import os; os.getcwd()")).value.strip("'"))
+        first = asyncio.create_task(python.aexecute("import time\nwhile not os.path.exists('go'): time.sleep(0.01)"))
+        await asyncio.sleep(0.1)
+        second = asyncio.create_task(python.aexecute("ran = 1"))
+        await asyncio.sleep(0.1)
+        second.cancel()
+        await asyncio.gather(second, return_exceptions=True)
+        (home / "go").touch()
+        await first
+        return await python.aexecute("'ran' in globals()")
+
+    assert asyncio.run(run()).value == "False"
+
+
+def test_cancelling_at_once_keeps_the_session(python):
+    async def run():
+        await python.aexecute("x = 1")
+        for _ in range(5):
+            task = asyncio.create_task(python.aexecute("while True: pass"))
+            await asyncio.sleep(0)
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+        return await python.aexecute("x")
+
+    assert asyncio.run(run()).value == "1"
+
+
+def test_ctrl_c_in_the_host_ends_the_process_and_is_told(python):
+    python.execute("x = 1")
+    timer = threading.Timer(0.3, os.kill, [os.getpid(), signal.SIGINT])
+    timer.start()
+    with pytest.raises(KeyboardInterrupt):
+        python.execute("while True: pass")
+    done = python.execute("2")
+    assert (done.value, done.lost) == ("2", ("x",)) and "had ended" in str(done)
 
 
 # --- as a tool -----------------------------------------------------------------------------------------------

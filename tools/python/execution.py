@@ -12,6 +12,11 @@ Level = Literal["L1", "L2", "L3"]
 """How far the code is walled in. L1: a process of its own with resource limits. L2: the kernel also denies it
 files outside its folder, the network and new programs. L3: it also sees nothing else of the machine."""
 
+MAX_SHOWN = 50
+"""How many names of a kind the model is shown."""
+MAX_FACTS = 100
+"""How many names of a kind memory is offered."""
+
 Cause = Literal["exception", "timeout", "died"]
 
 
@@ -107,13 +112,13 @@ class Execution(_Frozen):
 
     @property
     def facts(self) -> dict[str, Any]:
-        """What memory may keep, JSON-ready: value, variables, files, figures, lost; only what is there."""
+        """What memory may keep, JSON-ready: value, variables, files, figures, lost; at most 100 of each."""
         found: dict[str, Any] = {
             "value": self.value,
             "variables": [v.model_dump(mode="json", exclude_none=True) for v in self.variables],
-            "files": list(self.files),
+            "files": list(self.files[:MAX_FACTS]),
             "figures": [f.model_dump(mode="json", exclude_none=True) for f in self.figures],
-            "lost": list(self.lost),
+            "lost": list(self.lost[:MAX_FACTS]),
         }
         return {key: value for key, value in found.items() if value}
 
@@ -125,7 +130,12 @@ class Execution(_Frozen):
             f"stderr:\n{stderr}" if (stderr := self.stderr.rstrip("\n")) else "",
             self.value or "",
             self.error or "",
-            f"Files written: {', '.join(self.files)}" if self.files else "",
-            f"Not returned: {'; '.join(self.omitted)}" if self.omitted else "",
+            f"Files written: {_listed(self.files, ', ')}" if self.files else "",
+            f"Not returned: {_listed(self.omitted, '; ')}" if self.omitted else "",
         ]
         return "\n".join(part for part in parts if part) or "(no output)"
+
+
+def _listed(names: tuple[str, ...], between: str) -> str:
+    more = len(names) - MAX_SHOWN
+    return between.join(names[:MAX_SHOWN]) + (f"{between}and {more} more" if more > 0 else "")

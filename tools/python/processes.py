@@ -192,15 +192,18 @@ class RunnerProcess:
         self, timeout_s: float, cancelled: Callable[[], bool], *, interrupt: bool
     ) -> tuple[bytes | None, dict[str, Output], bool]:
         """The body of the next frame (None: there will be none), what was printed, whether time ran out."""
-        output, deadline, interrupted = _outputs(), time.monotonic() + timeout_s, False
+        output, deadline, interrupted, ticked = _outputs(), time.monotonic() + timeout_s, False, 0.0
         while True:
-            left = deadline - time.monotonic()
+            now = time.monotonic()
+            left = deadline - now
             if left <= 0 or (not interrupted and cancelled()):
                 if interrupted or not interrupt:
                     return None, output, True
+                interrupted, left, deadline = True, GRACE_S, now + GRACE_S
+            if interrupted and now - ticked >= TICK_S:
+                # Again and again, as one that comes before the cell has begun is lost; the runner minds only one.
                 self._process.send_signal(signal.SIGINT)
-                interrupted, deadline = True, time.monotonic() + GRACE_S
-                continue
+                ticked = now
             events = self._selector.select(min(left, TICK_S))
             for key, _ in events:
                 data = _read(key.fd)

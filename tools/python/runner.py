@@ -41,6 +41,7 @@ PR_SET_PDEATHSIG = 1
 _BUILTINS: dict[str, Any] = builtins.__dict__
 _SAVED_BUILTINS = dict(_BUILTINS)
 _MISSING = object()
+_UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 _ADDRESS = re.compile(r"<([^<>]*?) at 0x[0-9A-Fa-f]+>")
 
 
@@ -115,8 +116,21 @@ def die_with_parent(parent: int) -> None:
 # --- text --------------------------------------------------------------------------------------------------------
 
 
+def spell_out(text: str) -> str:
+    """`text` as the host will store it; done here too, as it makes the text longer and the host checks lengths."""
+    if text.isascii() and "\0" not in text:
+        return text
+    return _UNSTORABLE.sub(lambda found: "\\x00" if found[0] == "\0" else f"\\u{ord(found[0]):04x}", text)
+
+
+def short(value: Any, max_chars: int) -> str:
+    """`value` as text of at most `max_chars`."""
+    return spell_out(str(value)[:max_chars])[:max_chars]
+
+
 def head_and_tail(text: str) -> str:
     """`text`, or its head and its tail with a line between them that counts what was left out."""
+    text = spell_out(text)
     cut = len(text) - MAX_TEXT_CHARS
     if cut <= 0:
         return text
@@ -182,7 +196,7 @@ def _frame(filename: str, line: int, function: str, cell: str) -> str:
 
 def summary(name: str, value: Any) -> dict[str, Any]:
     """Name and type, with the shape and the columns where they are cheap to know."""
-    found: dict[str, Any] = {"name": name, "type": type(value).__name__[:80]}
+    found: dict[str, Any] = {"name": name, "type": short(type(value).__name__, 80)}
     if type(value) in (str, bytes, list, tuple, dict, set, frozenset):
         found["shape"] = [len(value)]
         return found
@@ -200,7 +214,7 @@ def summary(name: str, value: Any) -> dict[str, Any]:
         table: Any = value
         found["shape"] = [int(n) for n in table.shape]
         if len(found["shape"]) == 2 and hasattr(table, "columns"):
-            found["columns"] = [str(column)[:80] for column in table.columns[:MAX_COLUMNS]]
+            found["columns"] = [short(column, 80) for column in table.columns[:MAX_COLUMNS]]
     return found
 
 
@@ -214,9 +228,9 @@ def fingerprints(namespace: dict[str, Any]) -> dict[str, tuple[Any, ...]]:
         if type(value) in (str, bytes):
             scalar = hash(value)
         try:
-            shown = summary(name[:80], value)
+            shown = summary(short(name, 80), value)
         except Exception:  # a class of the model's own can raise anything here
-            shown = {"name": name[:80], "type": "object"}
+            shown = {"name": short(name, 80), "type": "object"}
         found[name] = (id(value), scalar, shown)
     return found
 
@@ -287,13 +301,13 @@ class Figures:
         full = os.path.join(os.getcwd(), name)  # noqa: PTH118, PTH109
         inside = os.path.relpath(os.path.realpath(full), os.path.realpath(self.folder))
         shown = name if inside.startswith("..") else inside
-        found: dict[str, Any] = {"file": shown[:200], "title": "", "xlim": None, "ylim": None}
+        found: dict[str, Any] = {"file": short(shown, 200), "title": "", "xlim": None, "ylim": None}
         if figure.axes:
             axes = figure.axes[0]
-            found["title"] = str(axes.get_title())[:200]
+            found["title"] = short(axes.get_title(), 200)
             found["xlim"], found["ylim"] = _limits(axes.get_xlim()), _limits(axes.get_ylim())
         heading = getattr(figure, "_suptitle", None)
-        found["title"] = str(heading.get_text())[:200] if heading is not None else found["title"]
+        found["title"] = short(heading.get_text(), 200) if heading is not None else found["title"]
         self.records[shown] = found
         self.saved.append(figure)
 
@@ -340,6 +354,7 @@ class Runner:
     def __init__(self) -> None:
         """Prepare the namespace and the standard streams."""
         self.running = False
+        self.interrupted = False
         self.cells = 0
         self.process = os.getpid()
         self.folder = os.getcwd()  # noqa: PTH109
@@ -355,8 +370,9 @@ class Runner:
         self.names: list[str] = []
 
     def interrupt(self, _signal: int, _frame: object) -> None:
-        """Stop the model's code, never the runner's own."""
-        if self.running:
+        """Stop the model's code, never the runner's own; once, so that its own clean-up can end."""
+        if self.running and not self.interrupted:
+            self.interrupted = True
             raise KeyboardInterrupt
 
     def run(self, request: dict[str, Any]) -> dict[str, Any]:
@@ -368,6 +384,7 @@ class Runner:
         signal.signal(signal.SIGINT, self.interrupt)
         limit_cpu(request["cpu_s"])
         self._open_streams()
+        self.interrupted = False
         self.running = True
         try:
             self._fill(reply, request["code"], cell)
@@ -397,7 +414,7 @@ class Runner:
         reply["problems"] = self.figures.finish(value, save=reply["ok"] and not interrupted)
         reply["figures"] = list(self.figures.records.values())[:MAX_FIGURES]
         after = fingerprints(self.module.__dict__)
-        self.names = reply["names"] = [str(name)[:80] for name in list(after)[:MAX_NAMES]]
+        self.names = reply["names"] = [short(name, 80) for name in list(after)[:MAX_NAMES]]
         changed = [now[2] for name, now in after.items() if before.get(name) != now]
         reply["variables"] = changed[:MAX_VARIABLES]
 

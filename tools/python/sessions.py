@@ -12,8 +12,9 @@ import weakref
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from agentkit.errors import ToolError
 from agentkit.tools.python.execution import Cause, Execution, Isolation
-from agentkit.tools.python.processes import GRACE_S, Exchange, RunnerProcess
+from agentkit.tools.python.processes import GRACE_S, TICK_S, Exchange, RunnerProcess
 from agentkit.tools.python.workspace import Workspace, Written, remove_folder
 
 MAX_IDLE_SESSIONS = 16
@@ -51,6 +52,10 @@ class Session:
     def run(self, code: str, timeout_s: float, began: float, cancelled: Callable[[], bool]) -> Execution:
         """Run `code`, in a new process where there is none."""
         lost, notice = self._restart_if_gone()
+        if self.process is None and self.workspace is not None and not self.workspace.in_place():
+            self.workspace.remove()
+            self.workspace = None
+            notice = f"{notice} The working folder was gone; this is a new one with the data files only.".lstrip()
         if self.workspace is None:
             self.workspace = Workspace(self._folder, self._data)
         if self.process is None:
@@ -64,6 +69,11 @@ class Session:
         written = self.workspace.collect() if not self.closing else Written()
         cause, error = _judge(exchange, timeout_s, lost, cancelled=cancelled(), closing=self.closing)
         reply = exchange.reply
+        if cause is None and exchange.timed_out:
+            notice += (
+                f"{' ' if notice else ''}The code ran longer than the limit of {timeout_s:g} s and was interrupted; it "
+                "ended by itself after that, so its result may not be whole."
+            )
         problems = "".join(f"{problem}\n" for problem in reply.problems) if reply else ""
         return Execution(
             ok=cause is None,
@@ -160,7 +170,7 @@ class Sessions:
         began = time.monotonic()
         session = self._enter(name)
         try:
-            if not session.lock.acquire(timeout=timeout_s):
+            if not _acquire(session.lock, began + timeout_s, cancelled):
                 return failure(
                     "timeout",
                     f"Not run: the session was still busy with an earlier call after {timeout_s:g} s. Try again.",
@@ -169,6 +179,8 @@ class Sessions:
             try:
                 if session.closing:
                     return failure("died", "Not run: the session was closed.", time.monotonic() - began)
+                if cancelled():
+                    return failure("timeout", "Not run: the call was cancelled.", time.monotonic() - began)
                 left = max(0.05, timeout_s - (time.monotonic() - began))
                 return session.run(code, timeout_s if left > timeout_s - 0.05 else left, began, cancelled)
             finally:
@@ -193,9 +205,15 @@ class Sessions:
 
     def _new_session(self, name: str) -> Session:
         if not self._roots:
-            root = Path(tempfile.mkdtemp(prefix="agentkit-python-"))
-            self._roots.append(root)
-            (root / "cache").mkdir()
+            try:
+                root = Path(tempfile.mkdtemp(prefix="agentkit-python-"))
+                self._roots.append(root)
+                (root / "cache").mkdir()
+            except OSError as error:
+                raise ToolError(
+                    f"No folder can be made in {tempfile.gettempdir()} ({error.strerror}): make room there, or set "
+                    "TMPDIR to another folder."
+                ) from error
             _copy_font_list(root / "cache")
         root = self._roots[0]
         session = Session(root / f"session-{self._count}", root / "cache", self._data)
@@ -235,6 +253,14 @@ class Sessions:
             _close(session)
         for root in roots:
             remove_folder(root)
+
+
+def _acquire(lock: threading.Lock, deadline: float, cancelled: Callable[[], bool]) -> bool:
+    """Take the lock, unless the time is over; cancelled, give up waiting (the caller looks at that first)."""
+    while not lock.acquire(timeout=max(0.0, min(TICK_S, deadline - time.monotonic()))):
+        if cancelled() or time.monotonic() >= deadline:
+            return False
+    return True
 
 
 def failure(cause: Cause, error: str, duration_s: float = 0.0) -> Execution:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import mimetypes
 import os
+import secrets
 import shutil
 import stat
 from collections.abc import Iterator, Mapping, Sequence
@@ -81,12 +83,18 @@ class Workspace:
         """Make the folder and copy the data files into it.
 
         Raises:
-            ToolError: A data file can no longer be copied.
+            ToolError: The folder cannot be made, or a data file no longer copied.
         """
         self.folder = folder
-        folder.mkdir(mode=0o700, parents=True)
-        # Held open: the code may move its own folder away and put a link in its place.
-        self._fd = os.open(folder, _FOLDER_FLAGS)
+        try:
+            folder.mkdir(mode=0o700, parents=True)
+            # Held open: the code may move its own folder away and put a link in its place.
+            self._fd = os.open(folder, _FOLDER_FLAGS)
+        except OSError as error:
+            raise ToolError(
+                f"The working folder {str(folder)!r} cannot be made ({error.strerror}): make room there, or use "
+                "another session."
+            ) from error
         try:
             for path in data:
                 shutil.copyfile(path, folder / path.name)
@@ -110,6 +118,14 @@ class Workspace:
         self._stamps = stamps
         order = sorted(found.artifacts, key=lambda artifact: artifact.name)
         return Written(tuple(sorted(found.files)[:MAX_ENTRIES]), tuple(order), tuple(sorted(found.omitted)))
+
+    def in_place(self) -> bool:
+        """Whether the folder is still where it was made, and no link or other folder instead of it."""
+        try:
+            there = self.folder.lstat()
+        except OSError:
+            return False
+        return os.path.samestat(there, os.fstat(self._fd))
 
     def remove(self) -> None:
         """Delete the folder."""
@@ -175,12 +191,92 @@ def _read_into(found: _Found, shown: str, folder_fd: int, base: str) -> None:
 
 
 def remove_folder(folder: Path) -> None:
-    """Delete a folder, even one whose permissions the code took away; what cannot be deleted stays."""
-    shutil.rmtree(folder, ignore_errors=True)
-    if not folder.exists():
+    """Delete a folder, whatever the code made of it: no permissions, very deep, or a link put in its place.
+
+    No link is followed: a link is deleted, what it points to is left alone. What cannot be deleted stays.
+    """
+    try:
+        parent_fd = os.open(folder.parent, os.O_RDONLY | getattr(os, "O_DIRECTORY", 0))
+    except OSError:
         return
-    for parent, _, _ in os.walk(folder):  # top-down: what is opened here can be listed next
-        for entry in os.scandir(parent):
-            if entry.is_dir(follow_symlinks=False):
-                os.chmod(entry.path, 0o700)  # noqa: PTH101
-    shutil.rmtree(folder, ignore_errors=True)
+    try:
+        while not _remove(folder.name, parent_fd):
+            fd = _open_folder(folder.name, parent_fd)
+            if fd is None:
+                return
+            try:
+                if not _thin_out(fd):
+                    return
+            finally:
+                os.close(fd)
+    finally:
+        os.close(parent_fd)
+
+
+def _thin_out(top_fd: int) -> bool:
+    """Delete one level below an open folder, moving up what lies deeper; whether anything was deleted.
+
+    Moved up rather than descended into: the code may nest folders deeper than calls or descriptors reach.
+    """
+    progress = False
+    for name in _names(top_fd):
+        if _remove(name, top_fd):
+            progress = True
+            continue
+        fd = _open_folder(name, top_fd)
+        if fd is None:
+            continue
+        try:
+            for child in _names(fd):
+                if not _remove(child, fd):
+                    _unlock(child, fd)  # a folder that is moved must itself be writable
+                    with contextlib.suppress(OSError):
+                        os.rename(child, f".{secrets.token_hex(8)}", src_dir_fd=fd, dst_dir_fd=top_fd)
+        finally:
+            os.close(fd)
+        progress |= _remove(name, top_fd)
+    return progress
+
+
+def _names(fd: int) -> list[str]:
+    try:
+        return os.listdir(fd)
+    except OSError:
+        return []
+
+
+def _remove(name: str, folder_fd: int) -> bool:
+    """Delete a file, a link or an empty folder; whether nothing of that name is left."""
+    try:
+        if stat.S_ISDIR(os.stat(name, dir_fd=folder_fd, follow_symlinks=False).st_mode):
+            os.rmdir(name, dir_fd=folder_fd)
+        else:
+            os.unlink(name, dir_fd=folder_fd)
+    except FileNotFoundError:
+        return True
+    except OSError:
+        return False
+    return True
+
+
+def _open_folder(name: str, folder_fd: int) -> int | None:
+    _unlock(name, folder_fd)
+    try:
+        return os.open(name, _FOLDER_FLAGS, dir_fd=folder_fd)
+    except OSError:
+        return None
+
+
+def _unlock(name: str, folder_fd: int) -> None:
+    """Give the owner every right to a folder; never to what a link points to."""
+    with contextlib.suppress(OSError):
+        if not hasattr(os, "O_PATH"):  # macOS, where chmod can be told not to follow
+            if stat.S_ISDIR(os.stat(name, dir_fd=folder_fd, follow_symlinks=False).st_mode):
+                os.chmod(name, 0o700, dir_fd=folder_fd, follow_symlinks=False)
+            return
+        # Linux's cannot: the folder is pinned first, so that no link can take its place in between.
+        fd = os.open(name, os.O_PATH | os.O_NOFOLLOW | os.O_DIRECTORY, dir_fd=folder_fd)
+        try:
+            os.chmod(f"/proc/self/fd/{fd}", 0o700)  # noqa: PTH101
+        finally:
+            os.close(fd)
