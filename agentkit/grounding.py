@@ -31,6 +31,7 @@ class FindsCodes(Protocol):
 
     def extract(self, text: str) -> list[Match]:
         """The codes of `text`."""
+        ...
 
 
 class Evidence:
@@ -186,7 +187,7 @@ def overlap(cited: str, sources: Sequence[str]) -> float | None:
 
 
 def _texts_of(message: BaseMessage) -> list[str]:
-    texts = [message.text]
+    texts: list[str] = [message.text]
     if isinstance(message, AIMessage):
         # A replayed call's arguments are part of the history, too.
         texts += [str(value) for call in message.tool_calls for value in call["args"].values()]
