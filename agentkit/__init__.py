@@ -28,7 +28,7 @@ if TYPE_CHECKING:
         UserError,
     )
     from agentkit.history import validate_history
-    from agentkit.limits import Limits
+    from agentkit.limits import Limits, Price
     from agentkit.policy import Outcome, ToolPolicy, policy_of, with_policy
     from agentkit.turn import Artifact, Citation, Observation, Step, StopReason, ToolCall, Turn, Usage
 
@@ -53,7 +53,7 @@ _WHERE = {
         "UserError",
     ],
     "history": ["validate_history"],
-    "limits": ["Limits"],
+    "limits": ["Limits", "Price"],
     "policy": ["Outcome", "ToolPolicy", "policy_of", "with_policy"],
     "turn": ["Artifact", "Citation", "Observation", "Step", "StopReason", "ToolCall", "Turn", "Usage"],
 }
@@ -74,6 +74,7 @@ __all__ = [
     "ModelError",
     "Observation",
     "Outcome",
+    "Price",
     "SessionBusyError",
     "SessionError",
     "Step",

@@ -7,8 +7,8 @@ import sys
 import threading
 import time
 import uuid
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Callable, Generator, Iterator, Mapping, Sequence
+from contextlib import aclosing, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -20,10 +20,13 @@ from langchain_core.messages import BaseMessage, HumanMessage, SystemMessage, co
 from langchain_core.runnables import Runnable, RunnableConfig, ensure_config
 from langchain_core.runnables.config import get_callback_manager_for_config
 from langchain_core.tools import BaseTool
+from pydantic import BaseModel
 
-from agentkit.errors import InputError, SessionBusyError
-from agentkit.limits import Limits
-from agentkit.loop import Act, Ask, finished, react
+from agentkit.answers import AnswerCheck, CallAsText, StructuredOutput, empty_reply
+from agentkit.errors import ConfigError, InputError, SessionBusyError
+from agentkit.events import Event, LimitReached, ToolFinished, ToolStarted, TurnFinished, TurnStarted
+from agentkit.limits import Limits, Price
+from agentkit.loop import Act, Ask, Reply, finished, react
 from agentkit.model import Edge
 from agentkit.prefetch import ExactPath, noted
 from agentkit.sessions import check_session
@@ -34,7 +37,7 @@ from agentkit.turn import Observation, Step, Turn
 if TYPE_CHECKING:
     from agentkit.grounding import FindsCodes
     from agentkit.memory import Memory
-    from agentkit.memory.store import OpenTurn
+    from agentkit.memory.open_turn import OpenTurn
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +49,14 @@ class _Request:
     system: str
     history: tuple[BaseMessage, ...] | None
     named_session: bool
+
+
+@dataclass(frozen=True, slots=True)
+class _Kit:
+    """Tools, and the model that is offered them."""
+
+    toolbox: Toolbox
+    edge: Edge
 
 
 class Agent(Runnable[Any, Any]):
@@ -66,6 +77,8 @@ class Agent(Runnable[Any, Any]):
         system: str = "",
         memory: Memory | None = None,
         limits: Limits | None = None,
+        price: Price | Mapping[str, Price] | None = None,
+        output: type[BaseModel] | None = None,
         clock: Callable[[], float] = time.monotonic,
         new_session: Callable[[], str] | None = None,
         prefetch: Sequence[BaseTool] = (),
@@ -80,7 +93,11 @@ class Agent(Runnable[Any, Any]):
             tools: LangChain tools, with names that differ.
             system: The system message ("preamble"), sent first and verbatim; "" sends none.
             memory: Where turns are kept and earlier ones replayed from; None keeps and replays nothing.
-            limits: Bounds of a run; None for ``Limits()``: 15 steps, 30 s a tool.
+            limits: Bounds of a run; None for ``Limits()``: 15 steps, 30 s a tool, 5 equal failures in a row.
+            price: What the model's tokens cost, or a table of prices by model name, for `Usage.cost` and
+                `Limits.max_cost`; None counts no cost.
+            output: The pydantic model an answer must fit, as JSON; `Turn.data` is then one of it. An answer that does
+                not fit is shown to the model with what is wrong, twice at most. None takes any answer.
             clock: Seconds from any fixed point, for `Limits.max_seconds` and durations.
             new_session: Makes the id of a session nobody named; by default a random UUID in hex.
             prefetch: Tools to run on the question itself before the first model call, such as a RegexExtractor: the
@@ -97,17 +114,33 @@ class Agent(Runnable[Any, Any]):
         self.limits = limits or Limits()
         self.system = clean(system)
         self.memory = memory
+        if self.limits.max_cost is not None and price is None:
+            raise ConfigError("Limits.max_cost needs to know what tokens cost: give the agent a price.")
         self._exact = ExactPath(tools, prefetch=prefetch, deterministic_only=deterministic_only, guard=guard)
-        self._toolbox = Toolbox(self._exact.tools, self.limits.tool_timeout_s)
-        self._edge = Edge(model, self._toolbox.tools)
+        self._toolbox = Toolbox(self._exact.tools, self.limits.tool_timeout_s, max_parallel=self.limits.max_parallel)
+        self._output = None if output is None else StructuredOutput(output)
+        self._checks: list[AnswerCheck] = [empty_reply, CallAsText(frozenset(self._toolbox.names))]
+        if self._output is not None:
+            self._checks.append(self._output)
+        self._edge = Edge(model, self._toolbox.tools, price, self._output.schema if self._output else None)
         self._clock = clock
         self._new_session = new_session or (lambda: uuid.uuid4().hex)
         self._running: set[str] = set()
         self._lock = threading.Lock()
+        recall = None if memory is None else memory.recall_tool()
+        everything = Toolbox(
+            self._exact.tools,
+            self.limits.tool_timeout_s,
+            max_parallel=self.limits.max_parallel,
+            own=[] if recall is None else [recall],
+        )
+        self._everything = everything
+        self._plain = _Kit(self._toolbox, self._edge)
+        self._recalling: _Kit | None = None  # made when it is needed, because it needs the model
         self._condense = {
             name: policy.condense
-            for name in self._toolbox.names
-            if (policy := self._toolbox.policy(name)) is not None and policy.condense is not None
+            for name in everything.names
+            if (policy := everything.policy(name)) is not None and policy.condense is not None
         }
 
     @property
@@ -165,15 +198,67 @@ class Agent(Runnable[Any, Any]):
         Raises:
             InputError: No question, or keys of the wrong type; otherwise as `run`.
         """
-        _refuse_kwargs(kwargs)
+        _refuse_kwargs("invoke", kwargs)
         request = self._request(input, None, config)
         return _as_dict(input, self._traced(request, config))
 
     async def ainvoke(self, input: Any, config: RunnableConfig | None = None, **kwargs: Any) -> dict[str, Any]:
         """As `invoke`, without blocking the event loop."""
-        _refuse_kwargs(kwargs)
+        _refuse_kwargs("invoke", kwargs)
         request = self._request(input, None, config)
         return _as_dict(input, await self._atraced(request, config))
+
+    def stream(
+        self, input: Any, config: RunnableConfig | None = None, *, session: str | None = None, **kwargs: Any
+    ) -> Iterator[Event]:
+        """Answer one question, and tell what happens while it does.
+
+        Args:
+            input: As for `invoke`.
+            config: As for `invoke`.
+            session: The conversation; it goes before the one the config names.
+            kwargs: None are taken.
+
+        Returns:
+            The events of `agentkit.events`, `TurnFinished` last, which has the turn. Left early, the model call is
+            closed, async tools are cancelled, sync tools are left behind, and the turn is kept as interrupted.
+
+        Raises:
+            InputError: As `run`; bad input is refused at once, the rest is raised while the events are read.
+        """
+        _refuse_running_loop("stream()", "async for event in agent.astream(...)")
+        _refuse_kwargs("stream", kwargs)
+        request = self._request(input, session, config)
+        config = _with_session(config, request.session)
+        if not get_callback_manager_for_config(config).handlers:
+            return self._events(request, _unwatched(config))
+
+        def events(_: Any, run_manager: CallbackManagerForChainRun, config: RunnableConfig) -> Iterator[Event]:
+            return self._events(request, config)
+
+        return self._transform_stream_with_config(iter([{"input": request.question}]), events, config)
+
+    async def astream(
+        self, input: Any, config: RunnableConfig | None = None, *, session: str | None = None, **kwargs: Any
+    ) -> AsyncIterator[Event]:
+        """As `stream`, without blocking the event loop."""
+        _refuse_kwargs("astream", kwargs)
+        request = self._request(input, session, config)
+        config = _with_session(config, request.session)
+        if not get_callback_manager_for_config(config).handlers:
+            stream = self._aevents(request, _unwatched(config))
+        else:
+
+            def events(_: Any, run_manager: AsyncCallbackManagerForChainRun, config: RunnableConfig) -> Any:
+                return self._aevents(request, config)
+
+            async def question() -> AsyncIterator[Any]:
+                yield {"input": request.question}
+
+            stream = self._atransform_stream_with_config(question(), events, config)
+        async with aclosing(stream):  # type: ignore[type-var]
+            async for event in stream:
+                yield event
 
     # --- one turn ------------------------------------------------------------------------------------------
 
@@ -201,44 +286,110 @@ class Agent(Runnable[Any, Any]):
         return turn
 
     def _run(self, request: _Request, config: RunnableConfig) -> Turn:
-        with self._turn(request) as (flow, journal):
+        with self._turn(request) as (flow, journal, kit):
             wanted = _advance(flow, None)
             while not isinstance(wanted, Turn):
                 if isinstance(wanted, Ask):
-                    wanted = _advance(flow, self._edge.ask(wanted, config))
+                    wanted = _advance(flow, kit.edge.ask(wanted, config))
                 else:
                     journal.calls(wanted.steps)
-                    wanted = _advance(flow, self._finish(wanted, self._toolbox.act(wanted, config), journal))
-            return journal.finish(wanted)
+                    seen = zip(wanted.steps, kit.toolbox.act(wanted, config), strict=True)
+                    wanted = _advance(flow, [self._finished(wanted, step, result, journal) for step, result in seen])
+            return self._with_data(journal.finish(wanted))
 
     async def _arun(self, request: _Request, config: RunnableConfig) -> Turn:
-        with self._turn(request) as (flow, journal):
+        with self._turn(request) as (flow, journal, kit):
             wanted = _advance(flow, None)
             while not isinstance(wanted, Turn):
                 if isinstance(wanted, Ask):
-                    wanted = _advance(flow, await self._edge.aask(wanted, config))
+                    wanted = _advance(flow, await kit.edge.aask(wanted, config))
                 else:
                     journal.calls(wanted.steps)
-                    wanted = _advance(flow, self._finish(wanted, await self._toolbox.aact(wanted, config), journal))
-            return journal.finish(wanted)
+                    done: list[Step] = []
+                    async with aclosing(kit.toolbox.aact(wanted, config)) as seen:  # type: ignore[type-var]
+                        async for observation in seen:
+                            done.append(self._finished(wanted, wanted.steps[len(done)], observation, journal))
+                    wanted = _advance(flow, done)
+            return self._with_data(journal.finish(wanted))
 
-    def _finish(self, act: Act, observations: Sequence[Observation], journal: _Journal) -> list[Step]:
-        max_chars = self.limits.max_observation_chars
-        told = noted(act, observations)
-        steps = [finished(step, seen, max_chars) for step, seen in zip(act.steps, told, strict=True)]
-        journal.results(steps)
-        return steps
+    def _events(self, request: _Request, config: RunnableConfig) -> Iterator[Event]:
+        with self._turn(request) as (flow, journal, kit):
+            yield TurnStarted(request.session, request.question)
+            wanted = _advance(flow, None)
+            while not isinstance(wanted, Turn):
+                answer: Any = None
+                if isinstance(wanted, Ask):
+                    yield from _limit_event(wanted)
+                    for event in kit.edge.stream(wanted, config):
+                        if isinstance(event, Reply):
+                            answer = event
+                        else:
+                            yield event
+                else:
+                    journal.calls(wanted.steps)
+                    yield from map(ToolStarted, wanted.steps)
+                    answer = []
+                    for step, seen in zip(wanted.steps, kit.toolbox.act(wanted, config), strict=True):
+                        answer.append(self._finished(wanted, step, seen, journal))
+                        yield ToolFinished(answer[-1])
+                wanted = _advance(flow, answer)
+            turn = self._with_data(journal.finish(wanted))
+        yield TurnFinished(turn)
+
+    async def _aevents(self, request: _Request, config: RunnableConfig) -> AsyncIterator[Event]:
+        with self._turn(request) as (flow, journal, kit):
+            yield TurnStarted(request.session, request.question)
+            wanted = _advance(flow, None)
+            while not isinstance(wanted, Turn):
+                answer: Any = None
+                if isinstance(wanted, Ask):
+                    for limit in _limit_event(wanted):
+                        yield limit
+                    async with aclosing(kit.edge.astream(wanted, config)) as events:  # type: ignore[type-var]
+                        async for event in events:
+                            if isinstance(event, Reply):
+                                answer = event
+                            else:
+                                yield event
+                else:
+                    journal.calls(wanted.steps)
+                    for step in wanted.steps:
+                        yield ToolStarted(step)
+                    answer = []
+                    async with aclosing(kit.toolbox.aact(wanted, config)) as seen:  # type: ignore[type-var]
+                        async for observation in seen:
+                            answer.append(self._finished(wanted, wanted.steps[len(answer)], observation, journal))
+                            yield ToolFinished(answer[-1])
+                wanted = _advance(flow, answer)
+            turn = self._with_data(journal.finish(wanted))
+        yield TurnFinished(turn)
+
+    def _with_data(self, turn: Turn) -> Turn:
+        if self._output is None or turn.stop_reason == "invalid_output":
+            return turn
+        try:
+            return turn.model_copy(update={"data": self._output.read(turn.output)})
+        except ValueError:  # a turn that ended at a limit or was cut
+            return turn
+
+    def _finished(self, act: Act, step: Step, seen: Observation, journal: _Journal) -> Step:
+        done = finished(step, noted(act, step, seen), self.limits.max_observation_chars)
+        journal.results([done])
+        return done
 
     @contextmanager
-    def _turn(self, request: _Request) -> Iterator[tuple[Generator[Ask | Act, Any, Turn], _Journal]]:
-        """The loop over the session's messages, and the journal it is written to; broken off, it is closed."""
+    def _turn(self, request: _Request) -> Iterator[tuple[Generator[Ask | Act, Any, Turn], _Journal, _Kit]]:
+        """The loop, the journal it is written to (closed if it is broken off), and what the model is offered."""
         with self._alone(request.session):
             journal = _Journal(self.memory, request, self._condense)
             try:
-                start = partial(react, limits=self.limits, clock=self._clock)
+                history, kit = self._history(request)
+                system = [SystemMessage(request.system)] if request.system else []
+                messages = [*system, *history, HumanMessage(request.question)]
+                start = partial(react, limits=self.limits, clock=self._clock, checks=self._checks)
                 limit = self.limits.max_seconds
-                flow = self._exact.turn(self._messages(request), start, clock=self._clock, max_seconds=limit)
-                yield flow, journal
+                flow = self._exact.turn(messages, start, clock=self._clock, max_seconds=limit)
+                yield flow, journal, kit
             except BaseException:
                 journal.interrupt()
                 raise
@@ -256,15 +407,24 @@ class Agent(Runnable[Any, Any]):
         finally:
             self._running.discard(session)
 
-    def _messages(self, request: _Request) -> list[BaseMessage]:
-        system = [SystemMessage(request.system)] if request.system else []
+    def _history(self, request: _Request) -> tuple[Sequence[BaseMessage], _Kit]:
+        """The messages before the question; where memory leaves something out of them, `recall` is offered too."""
         if request.history is not None:
-            history = list(request.history)
-        elif self.memory is not None and request.named_session:
-            history = self.memory.replay(request.session)
-        else:
-            history = []
-        return [*system, *history, HumanMessage(request.question)]
+            return request.history, self._plain
+        if self.memory is None or not request.named_session:
+            return [], self._plain
+        history = self.memory.replay(request.session)
+        if self.memory.recall_tool(request.session, history) is None:
+            return history, self._plain
+        return history, self._with_recall()
+
+    def _with_recall(self) -> _Kit:
+        if type(self.model).bind_tools is BaseChatModel.bind_tools:
+            return self._plain  # a model that calls no tools goes without
+        with self._lock:
+            if self._recalling is None:
+                self._recalling = _Kit(self._everything, self._edge.offering(self._everything.tools))
+            return self._recalling
 
     def _request(self, input: Any, session: str | None, config: RunnableConfig | None) -> _Request:
         fields: Mapping[str, Any] = {"input": input} if isinstance(input, str) else input
@@ -343,19 +503,24 @@ def _messages_of(history: Any) -> tuple[BaseMessage, ...]:
         ) from error
 
 
-def _refuse_kwargs(kwargs: Mapping[str, Any]) -> None:
+def _refuse_kwargs(call: str, kwargs: Mapping[str, Any]) -> None:
     if kwargs:
-        raise InputError(f"invoke takes no {', '.join(sorted(kwargs))}: put settings on the Agent or its model.")
+        raise InputError(f"{call} takes no {', '.join(sorted(kwargs))}: put settings on the Agent or its model.")
 
 
-def _refuse_running_loop() -> None:
+def _limit_event(ask: Ask) -> Iterator[Event]:
+    if ask.limit is not None:
+        yield LimitReached(ask.limit)
+
+
+def _refuse_running_loop(call: str = "run()", instead: str = "await agent.arun(...)") -> None:
     try:
         asyncio.get_running_loop()
     except RuntimeError:
         return
     if "IPython" in sys.modules and sys.modules["IPython"].get_ipython() is not None:
         return  # a notebook cell runs inside a loop of its own, and blocking it harms nobody
-    raise InputError("run() would block the event loop that is running here: use `await agent.arun(...)`.")
+    raise InputError(f"{call} would block the event loop that is running here: use `{instead}`.")
 
 
 def _as_dict(input: Any, turn: Turn) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import sys
 import warnings
 from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from io import TextIOWrapper
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
     from agentkit import Agent, Turn
     from agentkit.memory import Memory
+    from agentkit.tools import PythonInterpreter
 
 DEFAULT_MODEL = "command-a-03-2025"
 DEFAULT_DATABASE = "agentkit.db"
@@ -125,8 +127,8 @@ def ask(
 ) -> None:
     """Ask one question and print how it was answered."""
     store = DEFAULT_DATABASE if memory is None and session is not None else memory
-    agent = _agent(model, store, toml, data, allow_weak, system, max_steps)
-    turn = agent.run(question, session=session)
+    with _agent(model, store, toml, data, allow_weak, system, max_steps) as agent:
+        turn = agent.run(question, session=session)
     _show_turn(turn, as_json=as_json)
     if files is not None:
         write_files(turn, files)
@@ -147,20 +149,20 @@ def chat(
     files: Files = None,
 ) -> None:
     """Ask question after question, one a line, in one session. Ctrl-D ends it; --session goes on with it."""
-    agent = _agent(model, memory, toml, data, allow_weak, system, max_steps)
     typed = sys.stdin.isatty()
-    for question in _questions(typed):
-        try:
-            turn = agent.run(question, session=session)
-        except ModelError as error:
-            if not typed:
-                raise
-            complain(error)
-            continue
-        session = turn.session
-        _show_turn(turn)
-        if files is not None:
-            write_files(turn, files)
+    with _agent(model, memory, toml, data, allow_weak, system, max_steps) as agent:
+        for question in _questions(typed):
+            try:
+                turn = agent.run(question, session=session)
+            except ModelError as error:
+                if not typed:
+                    raise
+                complain(error)
+                continue
+            session = turn.session
+            _show_turn(turn)
+            if files is not None:
+                write_files(turn, files)
     if session is not None:
         _tell_session(session, memory)
 
@@ -168,8 +170,9 @@ def chat(
 @app.command()
 def sessions(memory: Store = DEFAULT_DATABASE) -> None:
     """List the sessions of a database."""
-    for info in _existing(memory).sessions():
-        say(str(info))
+    with _existing(memory) as store:
+        for info in store.sessions():
+            say(str(info))
 
 
 @app.command()
@@ -180,9 +183,10 @@ def show(
     """Print the chain and the memory object of each turn of a session."""
     from agentkit.console import render_turn
 
-    store = _existing(memory)
-    objects = {item.number: item for item in store.objects(session)}
-    for turn in store.turns(session):
+    with _existing(memory) as store:
+        turns = store.turns(session)
+        objects = {item.number: item for item in store.objects(session)}
+    for turn in turns:
         say(f"Question {turn.number}: {turn.input}")
         render_turn(turn)
         if turn.number in objects:
@@ -210,6 +214,7 @@ def extract(
     say_json({"matches": found, "near_misses": [miss._asdict() for miss in extractor.near_misses(text)]})
 
 
+@contextmanager
 def _agent(
     model: str,
     memory: str | None,
@@ -218,33 +223,39 @@ def _agent(
     allow_weak: bool,
     system: str | None,
     max_steps: int | None,
-) -> Agent:
+) -> Iterator[Agent]:
+    """An agent, and the end of what it started: the interpreter's processes, the database's connections."""
     from agentkit import Agent, Limits
 
     tools: list[BaseTool] = []
-    if toml is not None:
-        from agentkit.tools import RegexExtractor
+    with ExitStack() as stack:
+        if toml is not None:
+            from agentkit.tools import RegexExtractor
 
-        tools.append(RegexExtractor.from_toml(toml))
-    if data or allow_weak:
-        from agentkit.tools import PythonInterpreter
+            tools.append(RegexExtractor.from_toml(toml))
+        if data or allow_weak:
+            tools.append(stack.enter_context(_interpreter(data or [], allow_weak)))
+        with warnings.catch_warnings(record=True) as told:
+            warnings.simplefilter("always", FutureWarning)
+            agent = Agent(
+                model=model,
+                tools=tools,
+                system=system or "",
+                memory=None if memory is None else stack.enter_context(_opened(memory)),
+                limits=None if max_steps is None else Limits(max_steps=max_steps),
+            )
+        for warning in told:
+            complain(warning.message)
+        yield agent
 
-        try:
-            tools.append(PythonInterpreter(data=data or [], allow_weak=allow_weak))
-        except ConfigError as error:
-            raise ConfigError(str(error).replace("allow_weak=True", "--allow-weak")) from error
-    with warnings.catch_warnings(record=True) as told:
-        warnings.simplefilter("always", FutureWarning)
-        agent = Agent(
-            model=model,
-            tools=tools,
-            system=system or "",
-            memory=None if memory is None else _opened(memory),
-            limits=None if max_steps is None else Limits(max_steps=max_steps),
-        )
-    for warning in told:
-        complain(warning.message)
-    return agent
+
+def _interpreter(data: list[str], allow_weak: bool) -> PythonInterpreter:
+    from agentkit.tools import PythonInterpreter
+
+    try:
+        return PythonInterpreter(data=data, allow_weak=allow_weak)
+    except ConfigError as error:
+        raise ConfigError(str(error).replace("allow_weak=True", "--allow-weak")) from error
 
 
 def _opened(memory: str) -> Memory:
@@ -265,8 +276,6 @@ def _existing(memory: str) -> Memory:
 def _questions(typed: bool) -> Iterator[str]:
     """Lines of standard input that hold something; a prompt is shown to a person only."""
     if typed:
-        from contextlib import suppress
-
         with suppress(ImportError):
             import readline  # noqa: F401  (importing it gives input() line editing and a history)
     elif isinstance(sys.stdin, TextIOWrapper):

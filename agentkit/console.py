@@ -33,10 +33,16 @@ _STYLES = {
 }
 _STOPPED: dict[StopReason, str] = {
     "max_steps": "the run reached its limit of steps",
+    "max_tool_calls": "the run reached its limit of tool calls",
     "max_seconds": "the run reached its limit of seconds",
+    "max_total_tokens": "the run reached its limit of tokens",
+    "max_cost": "the run reached its limit of cost",
+    "repeated_failure": "a tool failed in the same way again and again",
     "max_tokens": "the model's reply was cut at its token limit",
     "model_error": "the model ended with an error",
     "empty_reply": "the model ended without an answer",
+    "call_as_text": "the model wrote a tool call as text",
+    "invalid_output": "the answer is not of the wanted form",
     "interrupted": "the run was broken off",
 }
 _ROLES = {"human": "user", "ai": "assistant"}

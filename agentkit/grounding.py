@@ -187,7 +187,7 @@ def overlap(cited: str, sources: Sequence[str]) -> float | None:
 
 
 def _texts_of(message: BaseMessage) -> list[str]:
-    texts: list[str] = [message.text]
+    texts = [str(message.text)]
     if isinstance(message, AIMessage):
         # A replayed call's arguments are part of the history, too.
         texts += [str(value) for call in message.tool_calls for value in call["args"].values()]

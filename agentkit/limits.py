@@ -9,11 +9,45 @@ from agentkit.errors import ConfigError
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Price:
+    """What a model's tokens cost, in any one currency.
+
+    Attributes:
+        input_per_million: A million tokens the model reads, 0 or more.
+        output_per_million: A million tokens it writes, 0 or more.
+
+    Raises:
+        ConfigError: A price that is no number from 0.
+    """
+
+    input_per_million: float
+    output_per_million: float
+
+    def __post_init__(self) -> None:
+        """Check the ranges."""
+        for name in ("input_per_million", "output_per_million"):
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, (int, float)) or not value >= 0:
+                raise ConfigError(f"Price.{name} is {value!r}: give a number from 0.")
+
+    def of(self, input_tokens: int, output_tokens: int) -> float:
+        """What that many tokens cost."""
+        return (input_tokens * self.input_per_million + output_tokens * self.output_per_million) / 1_000_000
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Limits:
     """Bounds of one run. A turn that reaches one is still answered, and says so in `Turn.stop_reason`.
 
     Attributes:
         max_steps: Model replies that may ask for tools, 1 or more; then the model is asked to answer without.
+        max_tool_calls: Calls that may run; further calls of the same reply are told that they were not run.
+        max_total_tokens: Input and output tokens of all replies together. It is looked at after each reply, so the
+            reply that goes over it, and the last answer, still count on top.
+        max_cost: What the replies may cost together, in the currency of the agent's ``price``; as for tokens.
+        max_same_failures: How often one tool may fail with one error in a row, whatever its arguments, 2 or more;
+            None never ends a run for it.
+        max_parallel: Calls of one reply that may run at the same time.
         max_seconds: Wall-clock seconds for the whole run, above 0, None for no limit. It is looked at between
             steps and cuts the time tools get; a model call under way is not broken off, and the last answer is
             still asked for.
@@ -26,6 +60,11 @@ class Limits:
     """
 
     max_steps: int = 15
+    max_tool_calls: int | None = None
+    max_total_tokens: int | None = None
+    max_cost: float | None = None
+    max_same_failures: int | None = 5
+    max_parallel: int | None = None
     max_seconds: float | None = None
     tool_timeout_s: float | None = 30.0
     max_observation_chars: int | None = 200_000

@@ -14,12 +14,16 @@ from typing import Any, Literal
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, ToolMessage
 
 from agentkit import prompts
+from agentkit.failures import FailureStreaks
 from agentkit.history import HistoryCheck
 from agentkit.limits import Limits
 from agentkit.text import head_and_tail
 from agentkit.turn import Citation, Observation, Step, StopReason, ToolCall, Turn, Usage
 
 Finish = Literal["complete", "tool_call", "max_tokens", "error"]
+
+MAX_MENDS = 2
+"""How often in a turn the model is told what is wrong with its answer."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,11 +52,35 @@ class Reply:
 
 
 @dataclass(frozen=True, slots=True)
+class Complaint:
+    """What is wrong with an answer.
+
+    Attributes:
+        stop: How the turn ends if the model does not mend it.
+        text: What the model is told.
+        wants_json: Whether the next answer must be JSON, so that no tools are offered with it.
+    """
+
+    stop: StopReason
+    text: str
+    wants_json: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Ask:
-    """Send `messages` to the model, with the tools on offer or without them."""
+    """Send `messages` to the model.
+
+    Attributes:
+        messages: The whole list.
+        offer_tools: Whether the model may call tools.
+        limit: The limit that was reached, after which the model answers without tools; None where none was.
+        wants_json: Whether the reply must be JSON of the agent's output, and nothing else.
+    """
 
     messages: list[BaseMessage]
     offer_tools: bool = True
+    limit: StopReason | None = None
+    wants_json: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +91,7 @@ class Act:
         calls: What to run.
         steps: The same calls as steps without a result, to be written down before they run.
         seconds_left: What is left of `Limits.max_seconds`, None where there is no such limit.
+        allowed: How many of the calls may run, from the first; None for all. The others are told that they were not.
         known: Results, by call id, of calls that were already made and need not run again.
         notes: What to add below a result, by call id.
     """
@@ -70,12 +99,17 @@ class Act:
     calls: tuple[ToolCall, ...]
     steps: tuple[Step, ...]
     seconds_left: float | None = None
+    allowed: int | None = None
     known: Mapping[str, Observation] = field(default_factory=dict)
     notes: Mapping[str, str] = field(default_factory=dict)
 
 
 def react(
-    messages: Sequence[BaseMessage], *, limits: Limits, clock: Callable[[], float]
+    messages: Sequence[BaseMessage],
+    *,
+    limits: Limits,
+    clock: Callable[[], float],
+    checks: Sequence[Callable[[Reply], Complaint | None]] = (),
 ) -> Generator[Ask | Act, Any, Turn]:
     """Run one turn over a message list that ends with the question.
 
@@ -83,6 +117,8 @@ def react(
         messages: System message, replayed history and the question, in order.
         limits: When to stop.
         clock: Seconds from any fixed point; only differences are used.
+        checks: What an answer must pass. The model is told of the first complaint, `MAX_MENDS` times in a turn; each
+            time counts as a step.
 
     Returns:
         The turn, without session and number.
@@ -92,26 +128,33 @@ def react(
     """
     said = list(messages)
     run = _Run(said, limits, clock)
-    stop: StopReason = "max_steps"
+    stop: StopReason | None = None
+    complaint: Complaint | None = None
     for round_number in range(1, limits.max_steps + 1):
-        reply: Reply = yield Ask(run.checked())
+        wants_json = complaint is not None and complaint.wants_json
+        reply: Reply = yield Ask(run.checked(), offer_tools=not wants_json, wants_json=wants_json)
         run.usage += reply.usage
         if not reply.calls:
-            return run.answered(reply)
+            complaint = run.complaint(reply, checks)
+            if complaint is None or run.mends >= MAX_MENDS or round_number == limits.max_steps:
+                return run.answered(reply, complaint)
+            run.tell(reply, complaint)
+            continue
         calls = _with_own_ids(reply.calls, run.check.call_ids, round_number)
         pending = tuple(_pending(call, round_number, reply if i == 0 else None) for i, call in enumerate(calls))
         said.append(_echo(reply, calls))
-        finished: Sequence[Step] = yield Act(calls, pending, run.seconds_left())
+        finished: Sequence[Step] = yield Act(calls, pending, run.seconds_left(), run.calls_left())
         run.steps += finished
         said += [ToolMessage(step.observation, tool_call_id=step.call_id, name=step.tool) for step in finished]
-        if run.out_of_time():
-            stop = "max_seconds"
+        stop = run.limit_after(finished)
+        if stop is not None:
             break
-    limit = f"the limit of {limits.max_steps} steps" if stop == "max_steps" else f"the limit of {limits.max_seconds} s"
-    said.append(HumanMessage(prompts.answer_now(limit)))
-    reply = yield Ask(run.checked(), offer_tools=False)
+    stop = stop or "max_steps"
+    reason = prompts.limit_reached(stop, limits)
+    said.append(HumanMessage(prompts.answer_now(reason)))
+    reply = yield Ask(run.checked(), offer_tools=False, limit=stop)
     run.usage += reply.usage
-    return run.stopped(reply, stop, prompts.no_answer(limit))
+    return run.stopped(reply, stop, prompts.no_answer(reason))
 
 
 class _Run:
@@ -126,6 +169,8 @@ class _Run:
         self.checked_up_to = 0
         self.steps: list[Step] = []
         self.usage = Usage()
+        self.failures = FailureStreaks()
+        self.mends = 0
         question = said[-1] if said else None
         self.question = question.text if isinstance(question, HumanMessage) else ""
 
@@ -140,14 +185,41 @@ class _Run:
             return None
         return max(0.0, self.limits.max_seconds - (self.clock() - self.started))
 
-    def out_of_time(self) -> bool:
-        return self.seconds_left() == 0.0
+    def calls_left(self) -> int | None:
+        most = self.limits.max_tool_calls
+        return None if most is None else max(0, most - len(self.steps))
 
-    def answered(self, reply: Reply) -> Turn:
+    def limit_after(self, finished: Sequence[Step]) -> StopReason | None:
+        """The limit that was reached with these steps, None to go on."""
+        limits, usage = self.limits, self.usage
+        if self.failures.repeated(finished, limits.max_same_failures):
+            return "repeated_failure"
+        if limits.max_tool_calls is not None and len(self.steps) >= limits.max_tool_calls:
+            return "max_tool_calls"
+        if limits.max_total_tokens is not None and usage.total_tokens >= limits.max_total_tokens:
+            return "max_total_tokens"
+        if limits.max_cost is not None and usage.cost >= limits.max_cost:
+            return "max_cost"
+        return "max_seconds" if self.seconds_left() == 0.0 else None
+
+    def complaint(self, reply: Reply, checks: Iterable[Callable[[Reply], Complaint | None]]) -> Complaint | None:
+        if reply.finish in ("max_tokens", "error"):
+            return None  # it is named as what it is, and asking again would run into the same
+        return next((c for check in checks if (c := check(reply)) is not None), None)
+
+    def tell(self, reply: Reply, complaint: Complaint) -> None:
+        self.mends += 1
+        if reply.text.strip():
+            self.said.append(reply.message)
+        self.said.append(HumanMessage(complaint.text))
+
+    def answered(self, reply: Reply, complaint: Complaint | None) -> Turn:
         if reply.finish == "max_tokens":
             return self._turn(reply, "max_tokens", reply.text)
         if reply.finish == "error":
             return self._turn(reply, "model_error", reply.text)
+        if complaint is not None:
+            return self._turn(reply, complaint.stop, reply.text)
         return self._turn(reply, "answered" if reply.text.strip() else "empty_reply", reply.text)
 
     def stopped(self, reply: Reply, stop: StopReason, no_answer: str) -> Turn:

@@ -9,18 +9,24 @@ import json
 import os
 import threading
 import warnings
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from contextlib import aclosing
+from copy import copy
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from langchain_core.language_models import BaseChatModel
-from langchain_core.messages import AIMessage
+from langchain_core.messages import AIMessage, AIMessageChunk, message_chunk_to_message
+from langchain_core.messages.ai import add_ai_message_chunks
 from langchain_core.runnables import Runnable, RunnableConfig
 from langchain_core.tools import BaseTool
 
 from agentkit.cohere_wire import thinking_of
 from agentkit.errors import ConfigError, ModelError
+from agentkit.events import CitationFound, Event, PlanDelta, TextDelta, ThinkingDelta, ToolCallDelta
+from agentkit.limits import Price
 from agentkit.loop import Ask, Finish, Reply
-from agentkit.text import clean_json, is_clean, shorten
+from agentkit.text import clean, clean_json, is_clean, shorten
 from agentkit.turn import Citation, ToolCall, Usage
 
 if TYPE_CHECKING:
@@ -51,16 +57,25 @@ _FINISH: dict[str, Finish] = {
 class Edge:
     """One chat model with one set of tools."""
 
-    def __init__(self, model: str | BaseChatModel, tools: Sequence[BaseTool]) -> None:
+    def __init__(
+        self,
+        model: str | BaseChatModel,
+        tools: Sequence[BaseTool],
+        price: Price | Mapping[str, Price] | None = None,
+        schema: Mapping[str, Any] | None = None,
+    ) -> None:
         """Take a model's name or a LangChain chat model.
 
         Args:
             model: A Cohere model's name, called at temperature 0 with COHERE_API_KEY and CO_API_URL as the
                 environment holds them now; or any LangChain chat model, used as it is.
             tools: What the model is offered.
+            price: What its tokens cost, or a table of prices by model name; None counts no cost.
+            schema: The JSON schema answers must have. Cohere's models are held to it where no tools are offered with
+                the request; other models are only told when an answer does not fit.
 
         Raises:
-            ConfigError: No such kind of model, or no key.
+            ConfigError: No such kind of model, no key, or no price of the model in the table.
         """
         self._tools = list(tools)
         self._lock = threading.Lock()
@@ -79,6 +94,8 @@ class Edge:
                 f"model is {shorten(repr(model))}: give a Cohere model's name, such as 'command-a-03-2025', "
                 "or a LangChain chat model."
             )
+        self._price = _price_of(model, price)
+        self._schema = schema
 
     @property
     def model(self) -> BaseChatModel:
@@ -89,15 +106,59 @@ class Edge:
                     self._model = _cohere(self._name, self._key, self._url)
         return self._model
 
+    def offering(self, tools: Sequence[BaseTool]) -> Edge:
+        """The same chat model, offered other tools."""
+        other = copy(self)
+        other._model, other._tools, other._bound = self.model, list(tools), None
+        return other
+
     def ask(self, ask: Ask, config: RunnableConfig) -> Reply:
         """Send one request and wait for the reply."""
-        return read_reply(self._runnable(ask).invoke(ask.messages, config))
+        return self._priced(read_reply(self._runnable(ask).invoke(ask.messages, config)))
 
     async def aask(self, ask: Ask, config: RunnableConfig) -> Reply:
         """As `ask`, without blocking the event loop."""
-        return read_reply(await self._runnable(ask).ainvoke(ask.messages, config))
+        return self._priced(read_reply(await self._runnable(ask).ainvoke(ask.messages, config)))
+
+    def stream(self, ask: Ask, config: RunnableConfig) -> Iterator[Event | Reply]:
+        """Send one request; the events of the reply as they come, and the reply itself last."""
+        chunks: list[Any] = []
+        for chunk in self._runnable(ask).stream(ask.messages, config):
+            chunks.append(chunk)
+            yield from chunk_events(chunk)
+        yield from self._ended(chunks)
+
+    async def astream(self, ask: Ask, config: RunnableConfig) -> AsyncIterator[Event | Reply]:
+        """As `stream`, without blocking the event loop."""
+        chunks: list[Any] = []
+        async with aclosing(self._runnable(ask).astream(ask.messages, config)) as stream:  # type: ignore[type-var]
+            async for chunk in stream:
+                chunks.append(chunk)
+                for event in chunk_events(chunk):
+                    yield event
+        for last in self._ended(chunks):
+            yield last
+
+    def _ended(self, chunks: list[Any]) -> Iterator[Event | Reply]:
+        reply = self._priced(read_reply(joined(chunks)))
+        yield from map(CitationFound, reply.citations)
+        yield reply
+
+    def _priced(self, reply: Reply) -> Reply:
+        if self._price is None:
+            return reply
+        used = reply.usage
+        cost = self._price.of(used.input_tokens, used.output_tokens)
+        return replace(reply, usage=used.model_copy(update={"cost": cost}))
+
+    def _held_to(self, schema: Mapping[str, Any]) -> Runnable[Any, Any]:
+        if self.model._llm_type != "cohere-chat":
+            return self.model
+        return self.model.bind(response_format={"type": "json_object", "schema": dict(schema)})
 
     def _runnable(self, ask: Ask) -> Runnable[Any, Any]:
+        if self._schema is not None and (ask.wants_json or not self._tools):
+            return self._held_to(self._schema)
         if not ask.offer_tools or not self._tools:
             return self.model
         if self._bound is None:
@@ -109,6 +170,45 @@ class Edge:
                     "use a chat model that can, or an agent without tools."
                 ) from error
         return self._bound
+
+
+def _price_of(model: str | BaseChatModel, price: Price | Mapping[str, Price] | None) -> Price | None:
+    if price is None or isinstance(price, Price):
+        return price
+    name = model if isinstance(model, str) else getattr(model, "model", None) or getattr(model, "model_name", None)
+    found = price.get(str(name)) if isinstance(price, Mapping) else None
+    if not isinstance(found, Price):
+        known = ", ".join(map(str, price)) if isinstance(price, Mapping) else shorten(repr(price))
+        raise ConfigError(f"There is no price of the model {shorten(repr(name))}: the table has {known}. Add a Price.")
+    return found
+
+
+def chunk_events(chunk: Any) -> Iterator[Event]:
+    """What one piece of a streamed reply tells, in the order a reader wants it."""
+    if not isinstance(chunk, AIMessage):
+        return
+    if thinking := thinking_of(chunk):
+        yield ThinkingDelta(clean(thinking))
+    if plan := chunk.additional_kwargs.get("tool_plan"):
+        yield PlanDelta(clean(plan))
+    if text := chunk.content if isinstance(chunk.content, str) else str(chunk.text):
+        yield TextDelta(clean(text))
+    for piece in getattr(chunk, "tool_call_chunks", ()):
+        yield ToolCallDelta(piece.get("index") or 0, clean(piece.get("name") or ""), clean(piece.get("args") or ""))
+
+
+def joined(chunks: Sequence[Any]) -> Any:
+    """The whole message of a stream.
+
+    Raises:
+        ModelError: The stream held nothing.
+    """
+    if not chunks:
+        raise ModelError("The chat model's stream ended without a word; run again.")
+    first, *rest = chunks
+    if not isinstance(first, AIMessageChunk):
+        return first  # a model that does not stream gives its message in one piece
+    return message_chunk_to_message(add_ai_message_chunks(first, *rest))
 
 
 def _checked_name(name: str) -> str:

@@ -25,7 +25,8 @@ class ToolPolicy:
     Attributes:
         timeout_s: Wall-clock seconds a call may take. ``"inherit"`` takes `Limits.tool_timeout_s`; None means
             no limit, and a lone call then runs on the caller's own thread.
-        retry: How often a failed call may be tried again by the executor. Only 0 is acted on today.
+        retry: How often a call that raised is tried again, within the same time limit, waiting 0.1 s before the
+            second try and twice as long before each further one. A call that ran out of time is never tried again.
         approval: Whether a person must approve each call. Only False is acted on today.
         condense: Turns a finished step into the facts memory keeps of it, as JSON-ready keys and values.
             None takes what the tool's result offers, else memory's own reading of the text.
@@ -47,8 +48,10 @@ class ToolPolicy:
             )
         if isinstance(self.timeout_s, (int, float)) and not self.timeout_s > 0:
             raise ConfigError(f"ToolPolicy.timeout_s is {self.timeout_s}: it must be above 0; None means no limit.")
-        if self.retry or self.approval:
-            raise ConfigError("ToolPolicy.retry and ToolPolicy.approval are not built yet: leave them at 0 and False.")
+        if isinstance(self.retry, bool) or not isinstance(self.retry, int) or self.retry < 0:
+            raise ConfigError(f"ToolPolicy.retry is {self.retry!r}: give a whole number from 0.")
+        if self.approval:
+            raise ConfigError("ToolPolicy.approval is not built yet: leave it at False.")
 
 
 @runtime_checkable

@@ -158,14 +158,10 @@ class ExactPath:
         return replace(act, known=known, notes=notes) if known or notes else act
 
 
-def noted(act: Act, observations: Sequence[Observation]) -> Sequence[Observation]:
-    """`observations` with the notes of `act` below the results they belong to."""
-    if not act.notes:
-        return observations
-    return [
-        seen.model_copy(update={"content": f"{seen.content}\n{act.notes[call.id]}"}) if call.id in act.notes else seen
-        for call, seen in zip(act.calls, observations, strict=True)
-    ]
+def noted(act: Act, step: Step, seen: Observation) -> Observation:
+    """The result of one of the calls of `act`, with the note that belongs to it below."""
+    note = act.notes.get(step.call_id)
+    return seen if note is None else seen.model_copy(update={"content": f"{seen.content}\n{note}"})
 
 
 def _declared(tool: BaseTool) -> object:

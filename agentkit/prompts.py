@@ -5,20 +5,52 @@ from __future__ import annotations
 from collections.abc import Iterable
 from difflib import get_close_matches
 
+from agentkit.limits import Limits
 from agentkit.text import shorten
+from agentkit.turn import StopReason
 
 EMPTY_RESULT = "(no output)"
-EMPTY_ANSWER = "(no answer)"
+EMPTY_REPLY = "Your last reply was empty. Answer the question, or call a tool."
 
 
-def answer_now(limit: str) -> str:
+def limit_reached(stop: StopReason, limits: Limits) -> str:
+    """Says which limit of a run was reached."""
+    said = {
+        "max_steps": f"the limit of {limits.max_steps} steps is reached",
+        "max_tool_calls": f"the limit of {limits.max_tool_calls} tool calls is reached",
+        "max_seconds": f"the limit of {limits.max_seconds} s is reached",
+        "max_total_tokens": f"the limit of {limits.max_total_tokens} tokens is reached",
+        "max_cost": f"the limit of {limits.max_cost} on the cost is reached",
+        "repeated_failure": f"the same call has failed {limits.max_same_failures} times in a row with the same error",
+    }
+    return said[stop]
+
+
+def answer_now(reason: str) -> str:
     """Asks for the last answer once a limit is reached."""
-    return f"Stop here: {limit} is reached and no more tools can be called. Answer now from the results above."
+    return f"Stop here: {reason}, and no more tools can be called. Answer now from the results above."
 
 
-def no_answer(limit: str) -> str:
+def no_answer(reason: str) -> str:
     """Stands for the answer where the model gave none after a limit was reached."""
-    return f"No answer: {limit} was reached before the model answered."
+    return f"No answer: {reason}, and the model did not answer without tools."
+
+
+def call_as_text(name: str) -> str:
+    """The model wrote a call instead of making it."""
+    return f"You wrote a call of {name} as text, so nothing was called. Call the tool, or answer in words."
+
+
+def invalid_output(problem: str, schema: str) -> str:
+    """The answer is not of the wanted form."""
+    return (
+        f"Your answer does not have the form that is needed: {problem}. Answer with JSON only, of this schema: {schema}"
+    )
+
+
+def not_run(name: str) -> str:
+    """The call is one more than the run may make."""
+    return f"{shorten(name)} was not called: the limit of tool calls of this run is reached."
 
 
 def mend_codes(codes: Iterable[str]) -> str:
@@ -72,7 +104,7 @@ def tool_failed(name: str, error: BaseException) -> str:
 def tool_timed_out(name: str, timeout_s: float) -> str:
     """The tool ran out of time; nobody knows how far it got."""
     return (
-        f"{name} timed out after {timeout_s:g} s: outcome unknown, it may still take effect. "
+        f"{name} timed out after {round(timeout_s, 2):g} s: outcome unknown, it may still take effect. "
         f"Check before repeating it, or ask for less."
     )
 

@@ -10,7 +10,8 @@ import asyncio
 import json
 import re
 import time
-from collections.abc import Sequence
+from collections import deque
+from collections.abc import AsyncIterator, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -31,6 +32,9 @@ from agentkit.turn import Artifact, ErrorKind, Observation, ToolCall
 RESERVED_NAMES = frozenset({"recall"})
 """Names of tools an agent adds by itself."""
 
+RETRY_BASE_S = 0.1
+"""Seconds before the second try of a tool whose policy allows one; twice as long before each further try."""
+
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 
@@ -49,19 +53,29 @@ class _Entry:
 class Toolbox:
     """The tools of one agent, by name."""
 
-    def __init__(self, tools: Sequence[BaseTool], default_timeout_s: float | None) -> None:
+    def __init__(
+        self,
+        tools: Sequence[BaseTool],
+        default_timeout_s: float | None,
+        *,
+        max_parallel: int | None = None,
+        own: Sequence[BaseTool] = (),
+    ) -> None:
         """Check the tools.
 
         Args:
             tools: LangChain tools.
             default_timeout_s: Seconds for tools whose policy says ``"inherit"``; None for no limit.
+            max_parallel: Calls that may run at the same time; None for all of a reply.
+            own: Tools the agent adds by itself, which have the reserved names.
 
         Raises:
             ConfigError: Not a tool, an impossible or reserved name, or two tools of one name.
         """
-        self.tools: tuple[BaseTool, ...] = tuple(tools)
+        self.tools: tuple[BaseTool, ...] = (*tools, *own)
         self._entries: dict[str, _Entry] = {}
-        for tool in self.tools:
+        self._max_parallel = max_parallel
+        for tool in tools:
             if not isinstance(tool, BaseTool):
                 raise ConfigError(
                     f"tools holds {shorten(repr(tool))}, which is not a LangChain tool: decorate a function with "
@@ -69,6 +83,7 @@ class Toolbox:
                 )
             self._check_name(tool.name)
             self._entries[tool.name] = _entry(tool, default_timeout_s)
+        self._entries |= {tool.name: _entry(tool, default_timeout_s) for tool in own}
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -92,40 +107,49 @@ class Toolbox:
 
     # --- calling -----------------------------------------------------------------------------------------
 
-    def act(self, act: Act, config: RunnableConfig) -> list[Observation]:
-        """Run the calls, side by side, and wait for them; results in the order of the calls."""
-        prepared = [act.known.get(call.id) or self._prepare(call) for call in act.calls]
-        if len(prepared) == 1 and isinstance(prepared[0], _Entry):
-            timeout_s = _least(prepared[0].timeout_s, act.seconds_left)
-            if timeout_s is None:
-                return [_guarded(prepared[0], act.calls[0], config)]
-        began = time.monotonic()
-        jobs = [
-            workers.start(partial(_guarded, entry, call, config)) if isinstance(entry, _Entry) else entry
-            for entry, call in zip(prepared, act.calls, strict=True)
-        ]
-        results = []
-        for job, entry, call in zip(jobs, prepared, act.calls, strict=True):
-            if isinstance(job, Observation):
-                results.append(job)
-                continue
-            assert isinstance(entry, _Entry)
-            timeout_s = _least(entry.timeout_s, act.seconds_left)
-            in_time = job.wait(None if timeout_s is None else timeout_s - (time.monotonic() - began))
-            results.append(_collected(job, call) if in_time else _timed_out(call, timeout_s or 0.0))
-        return results
+    def act(self, act: Act, config: RunnableConfig) -> Iterator[Observation]:
+        """Run the calls, side by side; results in the order of the calls, each as soon as those before it are there."""
+        prepared = self._prepared(act)
+        first = prepared[0]
+        if len(prepared) == 1 and isinstance(first, _Entry) and _least(first.timeout_s, act.seconds_left) is None:
+            yield _guarded(first, act.calls[0], config)
+            return
+        deadline = None if act.seconds_left is None else time.monotonic() + act.seconds_left
+        window = len(prepared) if self._max_parallel is None else self._max_parallel
+        running: deque[_Running] = deque()
+        started = 0
+        try:
+            for index, call in enumerate(act.calls):
+                while started < min(len(prepared), index + window):
+                    running.append(_started(prepared[started], act.calls[started], config, deadline))
+                    started += 1
+                yield running.popleft().observation(call)
+        finally:
+            for left in running:  # the caller does not want the rest
+                left.abandon()
 
-    async def aact(self, act: Act, config: RunnableConfig) -> list[Observation]:
-        """As `act`, without blocking the event loop."""
+    async def aact(self, act: Act, config: RunnableConfig) -> AsyncIterator[Observation]:
+        """As `act`, without blocking the event loop; left early, the async tools still running are cancelled."""
+        deadline = None if act.seconds_left is None else time.monotonic() + act.seconds_left
+        gate = asyncio.Semaphore(self._max_parallel or max(1, len(act.calls)))
+        tasks = [
+            asyncio.ensure_future(_awaited(entry, call, config, deadline, gate))
+            for entry, call in zip(self._prepared(act), act.calls, strict=True)
+        ]
+        try:
+            for task in tasks:
+                yield await task
+        finally:
+            for task in tasks:
+                task.cancel()
+
+    def _prepared(self, act: Act) -> list[_Entry | Observation]:
+        """What to call, or what to answer without calling anything."""
         prepared = [act.known.get(call.id) or self._prepare(call) for call in act.calls]
-        return await asyncio.gather(
-            *(
-                _awaited(entry, call, config, _least(entry.timeout_s, act.seconds_left))
-                if isinstance(entry, _Entry)
-                else _ready(entry)
-                for entry, call in zip(prepared, act.calls, strict=True)
-            )
-        )
+        if act.allowed is not None:
+            for i in range(act.allowed, len(prepared)):
+                prepared[i] = _failure(prompts.not_run(act.calls[i].name), "not_run")
+        return prepared
 
     def _prepare(self, call: ToolCall) -> _Entry | Observation:
         entry = self._entries.get(call.name)
@@ -166,24 +190,87 @@ def _least(*limits: float | None) -> float | None:
     return min((limit for limit in limits if limit is not None), default=None)
 
 
+@dataclass(frozen=True, slots=True)
+class _Running:
+    """A call under way on a worker, or an answer that needed none."""
+
+    job: workers.Job | Observation
+    timeout_s: float | None
+    began: float
+
+    def observation(self, call: ToolCall) -> Observation:
+        """Wait for it, as long as its time lasts."""
+        if isinstance(self.job, Observation):
+            return self.job
+        left = None if self.timeout_s is None else self.timeout_s - (time.monotonic() - self.began)
+        return _collected(self.job, call) if self.job.wait(left) else _timed_out(call, self.timeout_s or 0.0)
+
+    def abandon(self) -> None:
+        """Leave it behind."""
+        if isinstance(self.job, workers.Job):
+            self.job.abandon()
+
+
+def _started(entry: _Entry | Observation, call: ToolCall, config: RunnableConfig, deadline: float | None) -> _Running:
+    now = time.monotonic()
+    if isinstance(entry, Observation):
+        return _Running(entry, None, now)
+    timeout_s = _least(entry.timeout_s, _until(deadline))
+    return _Running(workers.start(partial(_guarded, entry, call, config)), timeout_s, now)
+
+
+def _until(deadline: float | None) -> float | None:
+    return None if deadline is None else max(0.0, deadline - time.monotonic())
+
+
 def _guarded(entry: _Entry, call: ToolCall, config: RunnableConfig) -> Observation:
     """Call the tool on this thread. Only what ends the program (Ctrl-C) gets out."""
     began = time.perf_counter()
-    try:
-        if entry.direct is not None and "callbacks" not in config:
-            raw = entry.direct(call.arguments, config)
-        elif entry.is_sync:
-            raw = entry.tool.invoke(_tool_input(entry, call), config)
-        else:  # a tool that is a coroutine only: it gets an event loop of its own
-            raw = asyncio.run(entry.tool.ainvoke(_tool_input(entry, call), config))
-    except (Exception, SystemExit) as error:
-        return _raised(entry, call, error, time.perf_counter() - began)
-    return observe(call.name, raw, time.perf_counter() - began)
+    for tries in range(1, entry.policy.retry + 2):
+        try:
+            raw = _invoked(entry, call, config)
+        except (Exception, SystemExit) as error:
+            if tries <= entry.policy.retry and _may_pass(error):
+                time.sleep(RETRY_BASE_S * 2 ** (tries - 1))
+                continue
+            return _raised(entry, call, error, time.perf_counter() - began, tries)
+        return observe(call.name, raw, time.perf_counter() - began, tries)
+    raise AssertionError("unreachable: the last try returns")
 
 
-async def _awaited(entry: _Entry, call: ToolCall, config: RunnableConfig, timeout_s: float | None) -> Observation:
-    if entry.is_async:
-        return await _awaited_coroutine(entry, call, config, timeout_s)
+def _invoked(entry: _Entry, call: ToolCall, config: RunnableConfig) -> Any:
+    if entry.direct is not None and "callbacks" not in config:
+        return entry.direct(call.arguments, config)
+    if entry.is_sync:
+        return entry.tool.invoke(_tool_input(entry, call), config)
+    # A tool that is a coroutine only: it gets an event loop of its own.
+    return asyncio.run(entry.tool.ainvoke(_tool_input(entry, call), config))
+
+
+def _may_pass(error: BaseException) -> bool:
+    """Whether another try could do better: arguments that do not fit will not fit the next time."""
+    return not isinstance(error, (ValidationError, SystemExit))
+
+
+async def _awaited(
+    entry: _Entry | Observation,
+    call: ToolCall,
+    config: RunnableConfig,
+    deadline: float | None,
+    gate: asyncio.Semaphore,
+) -> Observation:
+    if isinstance(entry, Observation):
+        return entry
+    async with gate:
+        timeout_s = _least(entry.timeout_s, _until(deadline))
+        if entry.is_async:
+            return await _awaited_coroutine(entry, call, config, timeout_s)
+        return await _awaited_worker(entry, call, config, timeout_s)
+
+
+async def _awaited_worker(
+    entry: _Entry, call: ToolCall, config: RunnableConfig, timeout_s: float | None
+) -> Observation:
     loop = asyncio.get_running_loop()
     done = asyncio.Event()
 
@@ -203,8 +290,7 @@ async def _awaited(entry: _Entry, call: ToolCall, config: RunnableConfig, timeou
 async def _awaited_coroutine(
     entry: _Entry, call: ToolCall, config: RunnableConfig, timeout_s: float | None
 ) -> Observation:
-    began = time.perf_counter()
-    task = asyncio.ensure_future(entry.tool.ainvoke(_tool_input(entry, call), config))
+    task = asyncio.ensure_future(_guarded_coroutine(entry, call, config))
     try:
         finished, _ = await asyncio.wait({task}, timeout=timeout_s)
     except asyncio.CancelledError:
@@ -213,15 +299,26 @@ async def _awaited_coroutine(
     if not finished:  # not awaited: a tool that swallows its cancellation must not hold up the run
         task.cancel()
         return _timed_out(call, timeout_s or 0.0)
-    try:
-        raw = task.result()
-    except (Exception, SystemExit, asyncio.CancelledError) as error:
-        return _raised(entry, call, error, time.perf_counter() - began)
-    return observe(call.name, raw, time.perf_counter() - began)
+    return task.result()
 
 
-async def _ready(observation: Observation) -> Observation:
-    return observation
+async def _guarded_coroutine(entry: _Entry, call: ToolCall, config: RunnableConfig) -> Observation:
+    began = time.perf_counter()
+    for tries in range(1, entry.policy.retry + 2):
+        try:
+            raw = await entry.tool.ainvoke(_tool_input(entry, call), config)
+        except asyncio.CancelledError as error:
+            current = asyncio.current_task()
+            if current is not None and current.cancelling():
+                raise
+            return _raised(entry, call, error, time.perf_counter() - began, tries)  # the tool cancelled itself
+        except (Exception, SystemExit) as error:
+            if tries <= entry.policy.retry and _may_pass(error):
+                await asyncio.sleep(RETRY_BASE_S * 2 ** (tries - 1))
+                continue
+            return _raised(entry, call, error, time.perf_counter() - began, tries)
+        return observe(call.name, raw, time.perf_counter() - began, tries)
+    raise AssertionError("unreachable: the last try returns")
 
 
 def _tool_input(entry: _Entry, call: ToolCall) -> Any:
@@ -240,7 +337,7 @@ def _collected(job: workers.Job, call: ToolCall) -> Observation:
 # --- from what a tool gave back to an observation ------------------------------------------------------------
 
 
-def observe(name: str, raw: Any, duration_s: float = 0.0) -> Observation:
+def observe(name: str, raw: Any, duration_s: float = 0.0, tries: int = 1) -> Observation:
     """What a tool returned, as text, status, artifacts and facts.
 
     Text stays as it is; everything else becomes JSON where it can, else its ``str``. A LangChain
@@ -269,6 +366,7 @@ def observe(name: str, raw: Any, duration_s: float = 0.0) -> Observation:
         error=error,
         artifacts=artifacts,
         duration_s=duration_s,
+        tries=tries,
         facts=facts,
         value=value,
     )
@@ -320,21 +418,21 @@ def _own_text(value: Any) -> str | None:
         return None
 
 
-def _failure(text: str, kind: ErrorKind, duration_s: float = 0.0) -> Observation:
-    return Observation(content=clean(text), ok=False, error=kind, duration_s=duration_s)
+def _failure(text: str, kind: ErrorKind, duration_s: float = 0.0, tries: int = 1) -> Observation:
+    return Observation(content=clean(text), ok=False, error=kind, duration_s=duration_s, tries=tries)
 
 
 def _timed_out(call: ToolCall, timeout_s: float) -> Observation:
     return _failure(prompts.tool_timed_out(call.name, timeout_s), "timeout", timeout_s)
 
 
-def _raised(entry: _Entry, call: ToolCall, error: BaseException, duration_s: float) -> Observation:
+def _raised(entry: _Entry, call: ToolCall, error: BaseException, duration_s: float, tries: int = 1) -> Observation:
     if isinstance(error, ValidationError):
         problems = _argument_problems(entry.tool, call.arguments)
         if problems:
             text = prompts.invalid_arguments(call.name, problems, _expected(entry.tool))
             return _failure(text, "invalid_arguments", duration_s)
-    return _failure(prompts.tool_failed(call.name, error), "exception", duration_s)
+    return _failure(prompts.tool_failed(call.name, error), "exception", duration_s, tries)
 
 
 def _argument_problems(tool: BaseTool, arguments: dict[str, Any]) -> list[str]:

@@ -18,15 +18,31 @@ from pydantic import (
     model_validator,
 )
 
-StopReason = Literal["answered", "max_steps", "max_seconds", "max_tokens", "model_error", "empty_reply", "interrupted"]
-"""Why a turn ended: it was answered; a limit of the run was reached (``max_steps``, ``max_seconds``); the
-model's reply was cut at its own token limit (``max_tokens``); the model ended with an error
-(``model_error``) or said nothing at all (``empty_reply``); the run was broken off (``interrupted``)."""
+StopReason = Literal[
+    "answered",
+    "max_steps",
+    "max_tool_calls",
+    "max_seconds",
+    "max_total_tokens",
+    "max_cost",
+    "repeated_failure",
+    "max_tokens",
+    "model_error",
+    "empty_reply",
+    "call_as_text",
+    "invalid_output",
+    "interrupted",
+]
+"""Why a turn ended: it was answered; a limit of the run was reached (named as in `Limits`); a tool failed in the
+same way again and again (``repeated_failure``); the model's reply was cut at its own token limit (``max_tokens``);
+the model ended with an error (``model_error``), said nothing at all (``empty_reply``), wrote a tool call as text
+(``call_as_text``) or gave no answer of the wanted form (``invalid_output``), even after it was told; the run was
+broken off (``interrupted``)."""
 
-ErrorKind = Literal["unknown_tool", "invalid_arguments", "exception", "timeout", "failed", "interrupted"]
+ErrorKind = Literal["unknown_tool", "invalid_arguments", "exception", "timeout", "failed", "interrupted", "not_run"]
 """What went wrong in a call: no tool of that name; arguments that do not fit; the tool raised; it ran out of
 time (outcome unknown); it reported failure itself; it was broken off before its result was stored (outcome
-unknown)."""
+unknown); it was not run because a limit was reached."""
 
 
 class _Frozen(BaseModel):
@@ -75,7 +91,8 @@ class Observation(_Frozen):
         ok: Whether the call did what it was asked to.
         error: What kind of failure, None when `ok`.
         artifacts: Files the tool made.
-        duration_s: Wall-clock seconds the call took.
+        duration_s: Wall-clock seconds the call took, all tries together.
+        tries: How often the tool was called; more than 1 where its policy allows it to be tried again.
         facts: JSON the tool offers to memory about this call; None means it offers none.
         value: The tool's own return value, unchanged; kept in this process only, never in JSON.
     """
@@ -85,6 +102,7 @@ class Observation(_Frozen):
     error: ErrorKind | None = None
     artifacts: tuple[Artifact, ...] = ()
     duration_s: float = 0.0
+    tries: int = 1
     facts: dict[str, Any] | None = None
     value: Any = Field(default=None, exclude=True, repr=False)
 
@@ -157,11 +175,18 @@ class Usage(_Frozen):
         input_tokens: Tokens the model read.
         output_tokens: Tokens it wrote.
         model_calls: How many replies that was.
+        cost: What they cost, in the currency of the agent's `Price`; 0 where it has none.
     """
 
     input_tokens: int = 0
     output_tokens: int = 0
     model_calls: int = 0
+    cost: float = 0.0
+
+    @property
+    def total_tokens(self) -> int:
+        """Tokens read and written."""
+        return self.input_tokens + self.output_tokens
 
     def __add__(self, other: Usage) -> Usage:
         """Sum of both."""
@@ -169,6 +194,7 @@ class Usage(_Frozen):
             input_tokens=self.input_tokens + other.input_tokens,
             output_tokens=self.output_tokens + other.output_tokens,
             model_calls=self.model_calls + other.model_calls,
+            cost=self.cost + other.cost,
         )
 
 
@@ -186,6 +212,8 @@ class Turn(_Frozen):
         stop_reason: Why it ended.
         thinking: The model's thinking before the answer.
         duration_s: Wall-clock seconds of the whole turn.
+        data: The answer as the agent's ``output`` model, None without one or where it did not fit; kept in this
+            process only, never in JSON, where `output` has it as text.
         version: The shape of this JSON.
     """
 
@@ -199,6 +227,7 @@ class Turn(_Frozen):
     stop_reason: StopReason = "answered"
     thinking: str = ""
     duration_s: float = 0.0
+    data: Any = Field(default=None, exclude=True, repr=False)
     version: Literal[1] = 1
 
     def cited_calls(self) -> tuple[str, ...]:

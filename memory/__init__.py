@@ -6,21 +6,40 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from agentkit.memory.history import AugmentedChatMessageHistory
     from agentkit.memory.memory import Memory
+    from agentkit.memory.middleware import AugmentedMemoryMiddleware as AugmentedMemoryMiddleware
     from agentkit.memory.objects import Action, MemoryObject
+    from agentkit.memory.open_turn import OpenTurn
+    from agentkit.memory.recall import RecallTool
     from agentkit.memory.replay import estimate_tokens
-    from agentkit.memory.store import OpenTurn, SessionInfo
+    from agentkit.memory.search import Hit
+    from agentkit.memory.store import SessionInfo
 
 _MODULE_OF = {
     "Action": "objects",
+    "AugmentedChatMessageHistory": "history",
+    "AugmentedMemoryMiddleware": "middleware",  # needs the extra langchain, so it is not in __all__
+    "Hit": "search",
     "Memory": "memory",
     "MemoryObject": "objects",
-    "OpenTurn": "store",
+    "OpenTurn": "open_turn",
+    "RecallTool": "recall",
     "SessionInfo": "store",
     "estimate_tokens": "replay",
 }
 
-__all__ = ["Action", "Memory", "MemoryObject", "OpenTurn", "SessionInfo", "estimate_tokens"]
+__all__ = [
+    "Action",
+    "AugmentedChatMessageHistory",
+    "Hit",
+    "Memory",
+    "MemoryObject",
+    "OpenTurn",
+    "RecallTool",
+    "SessionInfo",
+    "estimate_tokens",
+]
 
 
 def __getattr__(name: str) -> Any:

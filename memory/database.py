@@ -1,7 +1,8 @@
-"""The tables, how a database is opened, and what its errors mean."""
+"""How a database is opened, written to and compacted, and what its errors mean."""
 
 from __future__ import annotations
 
+import math
 import sqlite3
 import threading
 from collections.abc import Iterator, Mapping, Sequence
@@ -9,68 +10,22 @@ from contextlib import closing, contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import (
-    Column,
-    Engine,
-    Float,
-    Insert,
-    Integer,
-    MetaData,
-    String,
-    Table,
-    Text,
-    Update,
-    create_engine,
-    event,
-    insert,
-    inspect,
-    select,
-)
+from sqlalchemy import Engine, Insert, Update, create_engine, event
 from sqlalchemy.dialects import sqlite
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError, NoSuchModuleError, SQLAlchemyError
 from sqlalchemy.pool import StaticPool
 
-from agentkit.errors import ConfigError, StoreError, StoreVersionError
+from agentkit.errors import ConfigError, StoreError
+from agentkit.memory import schema
+from agentkit.memory.location import without_password
 from agentkit.text import shorten
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
 
-SCHEMA_VERSION = 1
-
-tables = MetaData()
-meta = Table(
-    "agentkit_meta", tables, Column("key", String(50), primary_key=True), Column("value", Text, nullable=False)
-)
-turns = Table(
-    "agentkit_turn",
-    tables,
-    Column("session", String(200), primary_key=True),
-    Column("number", Integer, primary_key=True, autoincrement=False),
-    Column("state", String(12), nullable=False),  # open, closed, interrupted
-    Column("owner", Text, nullable=False),  # who has it open: see owners.py
-    Column("question", Text, nullable=False),
-    Column("at", Float, nullable=False),  # seconds since 1970
-    Column("payload", Text),  # the turn's JSON without its steps; NULL while it is open
-)
-steps = Table(
-    "agentkit_step",
-    tables,
-    Column("session", String(200), primary_key=True),
-    Column("number", Integer, primary_key=True, autoincrement=False),
-    Column("place", Integer, primary_key=True, autoincrement=False),
-    Column("at", Float, nullable=False),
-    Column("call", Text, nullable=False),  # the step's JSON before it ran
-    Column("result", Text),  # what came of it; NULL until it is known
-)
-objects = Table(
-    "agentkit_object",
-    tables,
-    Column("session", String(200), primary_key=True),
-    Column("number", Integer, primary_key=True, autoincrement=False),
-    Column("payload", Text, nullable=False),
-)
+_BACKENDS = ("sqlite", "postgresql")
+_IN_PROCESS = (None, "", ":memory:")
 
 
 class Database:
@@ -82,30 +37,30 @@ class Database:
         Args:
             location: A file's path or an SQLAlchemy URL; None for one in this process.
             durability: ``"normal"`` or ``"full"``, for SQLite.
-            timeout_s: Seconds to wait for a lock, for SQLite.
+            timeout_s: Seconds to wait for SQLite's lock, or for a PostgreSQL server to answer.
 
         Raises:
             StoreError: It cannot be opened, or is no database.
             StoreVersionError: A newer agentkit made it.
         """
         url = _url(location)
-        self.name = location or "the memory of this process"
-        # One in this process has one connection, which threads must take turns with.
-        self._alone = threading.RLock() if location is None else nullcontext()
+        self.name = "the memory of this process" if location is None else without_password(location)
         self.is_sqlite = url.get_backend_name() == "sqlite"
+        in_process = self.is_sqlite and url.database in _IN_PROCESS
+        # One in this process has one connection, which threads must take turns with.
+        self._alone = threading.RLock() if in_process else nullcontext()
+        self._on_disk = self.is_sqlite and not in_process
         try:
             self._engine = _engine(url, timeout_s)
         except (NoSuchModuleError, ImportError, ArgumentError) as error:
             raise ConfigError(
-                f"The memory {shorten(self.name, 300)!r} cannot be used: {shorten(error)}. Give a file's path, or a URL "
-                "whose driver is installed (PostgreSQL: pip install 'agentkit-cohere[postgres]')."
+                f"The memory {shorten(self.name, 300)!r} cannot be used: {shorten(error)}. Give a file's path, "
+                "or a URL whose driver is installed (PostgreSQL: pip install 'agentkit-cohere[postgres]')."
             ) from error
         if self.is_sqlite:
             _set_up_sqlite(self._engine, durability)
         self._compiled: dict[Insert | Update, str] = {}
         self._writing = self._engine.execution_options(agentkit_write=True)
-        with self.translated(), self._writing.begin() as connection:
-            self._check_schema(connection)
 
     @contextmanager
     def reading(self) -> Iterator[Connection]:
@@ -138,6 +93,31 @@ class Database:
         except sqlite3.Error as error:
             raise StoreError(_explained(self.name, str(error))) from error
 
+    def compact(self) -> None:
+        """Write the tables anew, so that nothing is left of what was deleted, and give back the space.
+
+        Raises:
+            StoreError: It cannot be done now.
+        """
+        if not self.is_sqlite:
+            with self.translated(), self._engine.connect() as connection:
+                alone = connection.execution_options(isolation_level="AUTOCOMMIT")
+                for table in schema.tables.sorted_tables:
+                    alone.exec_driver_sql(f"VACUUM FULL {table.name}")
+            return
+        try:
+            with self._alone, closing(self._engine.raw_connection()) as raw:
+                cursor = raw.cursor()
+                cursor.execute("VACUUM")
+                busy = self._on_disk and cursor.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
+        except sqlite3.Error as error:
+            raise StoreError(_explained(self.name, str(error))) from error
+        if busy:
+            raise StoreError(
+                f"The memory {shorten(self.name)!r} is being read by another connection, so its -wal file still holds "
+                "bytes of what was deleted (the sessions themselves are gone). Call compact() when nobody reads."
+            )
+
     def close(self) -> None:
         """Close every connection."""
         self._engine.dispose()
@@ -158,22 +138,6 @@ class Database:
         except SQLAlchemyError as error:
             raise StoreError(_explained(self.name, str(error))) from error
 
-    def _check_schema(self, connection: Connection) -> None:
-        if not inspect(connection).has_table(meta.name):
-            tables.create_all(connection)
-            connection.execute(insert(meta), {"key": "schema", "value": str(SCHEMA_VERSION)})
-            return
-        found = connection.execute(select(meta.c.value).where(meta.c.key == "schema")).scalar()
-        if found is None or not found.isdigit():
-            raise StoreError(
-                f"The memory {shorten(self.name, 300)!r} has no readable schema version ({found!r}): restore it."
-            )
-        if int(found) > SCHEMA_VERSION:
-            raise StoreVersionError(
-                f"The memory {shorten(self.name, 300)!r} has schema {found}, this agentkit reads up to {SCHEMA_VERSION}: "
-                "update agentkit, or use another database."
-            )
-
 
 def _execute_all(cursor: Any, sql: str, rows: Sequence[Mapping[str, Any]]) -> None:
     if len(rows) == 1:  # a single statement is a transaction by itself
@@ -193,19 +157,29 @@ def _url(location: str | None) -> URL:
         return URL.create("sqlite", database=":memory:")
     if "://" not in location:
         return URL.create("sqlite", database=location)
+    shown = shorten(without_password(location))
     try:
-        return make_url(location)
+        url = make_url(location)
     except ArgumentError as error:
         raise ConfigError(
-            f"The memory {shorten(location)!r} is no URL that SQLAlchemy reads: {shorten(error)}."
+            f"The memory {shown!r} is no URL that SQLAlchemy reads: write it like "
+            "postgresql+psycopg://user:password@host/database, or give a file's path."
         ) from error
+    if url.drivername in ("postgres", "postgresql"):
+        url = url.set(drivername="postgresql+psycopg")  # the driver agentkit-cohere[postgres] installs
+    if url.get_backend_name() not in _BACKENDS:
+        raise ConfigError(f"The memory {shown!r} is the URL of another database: give one of SQLite or PostgreSQL.")
+    return url
 
 
 def _engine(url: URL, timeout_s: float) -> Engine:
+    if url.get_dialect().is_async:
+        raise ArgumentError(f"{url.drivername} is a driver for asyncio; take {url.get_backend_name()}")
     if url.get_backend_name() != "sqlite":
-        return create_engine(url, pool_pre_ping=True)
+        waits = {} if "connect_timeout" in url.query else {"connect_timeout": max(2, math.ceil(timeout_s))}
+        return create_engine(url, pool_pre_ping=True, connect_args=waits)
     options: dict[str, Any] = {"connect_args": {"timeout": timeout_s, "check_same_thread": False}}
-    if url.database in (None, "", ":memory:"):
+    if url.database in _IN_PROCESS:
         options["poolclass"] = StaticPool
     return create_engine(url, **options)
 
@@ -236,6 +210,15 @@ _NEXT_STEPS = {
     "is locked": "another process is writing; try again, or give a longer timeout_s",
     "disk is full": "make room on the disk, and run again",
     "disk I/O error": "check the disk and the folder's permissions",
+    "No space left": "make room on the server's disk, and run again",
+    "no such module: fts5": "use a Python whose SQLite has FTS5, as those of python.org, Debian and conda have",
+    "password authentication": "check user and password in the URL",
+    "onnection refused": "start the server, or check host and port in the URL",
+    "could not translate host": "check the host in the URL",
+    "failed to resolve host": "check the host in the URL",
+    "timeout expired": "check host and port in the URL, or give a longer timeout_s",
+    "does not exist": "make that database or role, or check the URL",
+    "ermission denied": "grant this role the right to make and use tables",
 }
 
 

@@ -5,14 +5,15 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TextIO, TypeVar
 
 from langchain_core.messages import BaseMessage
 
-from agentkit.errors import ConfigError, InputError
+from agentkit.errors import ConfigError, InputError, SessionBusyError
+from agentkit.memory.location import without_password
 from agentkit.memory.objects import MemoryObject
 from agentkit.memory.replay import CountTokens, check_mode, estimate_tokens, replay
 from agentkit.memory.summarise import Condense
@@ -21,7 +22,14 @@ from agentkit.text import clean, shorten
 from agentkit.turn import Turn
 
 if TYPE_CHECKING:
-    from agentkit.memory.store import OpenTurn, SessionInfo, Store
+    from langchain_core.embeddings import Embeddings
+
+    from agentkit.memory.open_turn import OpenTurn
+    from agentkit.memory.recall import RecallTool
+    from agentkit.memory.search import Hit
+    from agentkit.memory.store import SessionInfo, Store
+
+_T = TypeVar("_T")
 
 
 class Memory:
@@ -39,6 +47,9 @@ class Memory:
         count_tokens: CountTokens | None = None,
         durability: str = "normal",
         timeout_s: float = 5.0,
+        wait_s: float = 0.0,
+        redact: Callable[[str], str] | None = None,
+        embeddings: Embeddings | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
         """Name a database; it is opened, and made where there is none, at first use.
@@ -53,7 +64,13 @@ class Memory:
                 for three bytes of UTF-8.
             durability: For SQLite: ``"normal"`` survives the death of the process (``kill -9``) but may lose the
                 last turns with the power; ``"full"`` survives that too, and is slower.
-            timeout_s: Seconds to wait for SQLite's write lock, 0 or more.
+            timeout_s: Seconds to wait for SQLite's write lock, or for a PostgreSQL server to answer; 0 or more.
+            wait_s: Seconds to wait, blocking this thread, for a session whose turn is still running before
+                SessionBusyError is raised; 0 raises at once.
+            redact: Changes every text of a turn before any of it is stored: questions, answers, thinking, names,
+                arguments and results of tools, and text files. Session names are stored as they are.
+            embeddings: LangChain embeddings, to search by meaning too; they are called in `search` and by the
+                ``recall`` tool, once for each text, whose vectors are stored.
             clock: Seconds since 1970.
 
         Raises:
@@ -63,6 +80,10 @@ class Memory:
             raise ConfigError(f"durability is {shorten(repr(durability))}: give 'normal' or 'full'.")
         if not isinstance(timeout_s, (int, float)) or not timeout_s >= 0:
             raise ConfigError(f"timeout_s is {shorten(repr(timeout_s))}: give seconds, 0 or more.")
+        if not isinstance(wait_s, (int, float)) or not wait_s >= 0:
+            raise ConfigError(f"wait_s is {shorten(repr(wait_s))}: give seconds, 0 or more.")
+        if redact is not None and not callable(redact):
+            raise ConfigError(f"redact is {shorten(repr(redact))}: give a function from text to text.")
         location = None if url is None else os.fspath(url)
         if location is not None and (not isinstance(location, str) or not location.strip() or "\x00" in location):
             raise ConfigError(f"The memory is {shorten(repr(location))}: give a file's path or an SQLAlchemy URL.")
@@ -71,6 +92,9 @@ class Memory:
         self._count = count_tokens or estimate_tokens
         self._durability = durability
         self._timeout_s = timeout_s
+        self._wait_s = wait_s
+        self._redact = redact
+        self._embeddings = embeddings
         self._clock = clock
         self._opened: Store | None = None
         self._close: Callable[[], None] | None = None
@@ -89,10 +113,11 @@ class Memory:
 
         Raises:
             SessionError: An impossible session name.
-            SessionBusyError: A turn of the session is running.
+            SessionBusyError: A turn of the session is running, and was not done within ``wait_s``.
             StoreError: The database cannot be used.
         """
-        return self._store().append(check_session(session), turn, condense or {})
+        check_session(session)
+        return self._patiently(lambda: self._store().append(session, turn, condense or {}))
 
     def begin(self, session: str, question: str, *, condense: Mapping[str, Condense] | None = None) -> OpenTurn:
         """Open the session's next turn, to be written down as it goes. A turn a dead process left is closed first.
@@ -104,10 +129,12 @@ class Memory:
 
         Raises:
             SessionError: An impossible session name.
-            SessionBusyError: A turn of the session is running, here or in another process.
+            SessionBusyError: A turn of the session is running, here or in another process, and was not done within
+                ``wait_s``.
             StoreError: The database cannot be used.
         """
-        return self._store().open(check_session(session), clean(question), condense or {})
+        check_session(session)
+        return self._patiently(lambda: self._store().open(session, clean(question), condense or {}))
 
     def turns(self, session: str) -> list[Turn]:
         """Every closed or interrupted turn of a session, whole, oldest first.
@@ -159,6 +186,116 @@ class Memory:
         newest_first = self._store().newest_objects(session)
         return replay(newest_first, self._mode, max_tokens=max_tokens, count=self._count)
 
+    def search(self, session: str, words: str, limit: int = 5, *, by: str | None = None) -> list[Hit]:
+        """Find what was said and done in a session, in questions, answers, and inputs and whole results of tools.
+
+        Args:
+            session: The session.
+            words: What to look for; any of the words counts, those that are rare the most.
+            limit: At most so many hits, from 1.
+            by: ``"words"``, ``"meaning"`` (needs ``embeddings``), or None for both where there are embeddings.
+
+        Returns:
+            The best hit first; none where nothing matches.
+
+        Raises:
+            InputError: Nothing to look for, or an impossible limit.
+            ConfigError: By meaning, without embeddings.
+            SessionError: There is no such session.
+            StoreError: The database cannot be used.
+        """
+        from agentkit.memory.find import find
+
+        return find(self._store(), check_session(session), words, limit, by, self._embeddings)
+
+    def recall_tool(self, session: str | None = None, replayed: Sequence[BaseMessage] = ()) -> RecallTool | None:
+        """The tool by which a model opens what the replay leaves out, and searches the session.
+
+        Args:
+            session: Where to look whether anything was left out; None makes the tool without looking. The tool
+                itself works on the session in ``config["configurable"]["session"]``, whichever that is.
+            replayed: What `replay` gave for the session.
+
+        Returns:
+            The tool; None where the model has everything before it already, and where the memory shows no chain of
+            calls at all ("none", "answers", "dialogue"): what those leave out, they leave out on purpose.
+
+        Raises:
+            SessionError: An impossible session name.
+            StoreError: The database cannot be used.
+        """
+        from agentkit.memory.recall import RecallTool, leaves_out
+
+        if session is not None:
+            check_session(session)
+            if self._mode not in ("objects", "calls") or not leaves_out(self._store(), session, replayed):
+                return None
+        return RecallTool(memory=self)
+
+    def delete(self, session: str) -> int:
+        """Delete a session for good: its turns, objects, search index and vectors, and their bytes in the database.
+
+        The database is written anew, which takes time and, for SQLite, as much free space again; PostgreSQL locks
+        the tables meanwhile, and its write-ahead log and backups are for its operator to clear.
+
+        Returns:
+            How many turns the session had.
+
+        Raises:
+            SessionError: There is no such session.
+            SessionBusyError: A turn of it is running.
+            StoreError: The database cannot be used, or another connection still reads the old bytes: then the
+                session is gone, and `compact` wipes them later.
+        """
+        turns = self._store().delete(check_session(session))
+        self._store().compact()
+        return turns
+
+    def compact(self) -> None:
+        """Write the database anew: gives back unused space and wipes what was deleted.
+
+        Raises:
+            StoreError: The database cannot be used, or another connection still reads old bytes.
+        """
+        self._store().compact()
+
+    def export(self, file: str | os.PathLike[str] | TextIO, *, session: str | None = None) -> int:
+        """Write sessions as JSON Lines: a header, then a line for each finished turn (see `agentkit.memory.transfer`).
+
+        Args:
+            file: A path where nothing is yet, or a text file open for writing.
+            session: One session; None for all.
+
+        Returns:
+            How many turns were written.
+
+        Raises:
+            SessionError: There is no such session.
+            InputError: The file exists, or cannot be written.
+            StoreError: The database cannot be used, or a turn in it cannot be read.
+        """
+        from agentkit.memory.transfer import write
+
+        return write(self._store(), file, None if session is None else check_session(session))
+
+    def import_(self, file: str | os.PathLike[str] | TextIO) -> int:
+        """Read what `export` wrote: all of it or, if anything is wrong, nothing.
+
+        Args:
+            file: A path, or a text file open for reading.
+
+        Returns:
+            How many turns were read.
+
+        Raises:
+            InputError: The file cannot be read, or lines of it are no turns; they are named by number.
+            SessionError: A session of that name exists here: nothing is overwritten.
+            StoreError: The database cannot be used.
+        """
+        from agentkit.memory.transfer import read
+
+        return read(self._store(), file)
+
     def close(self) -> None:
         """Close the database's connections; the next use opens it again. One in this process is lost."""
         with self._lock:
@@ -178,7 +315,21 @@ class Memory:
 
     def __repr__(self) -> str:
         """Where it is and how it replays."""
-        return f"Memory({self._location!r}, replay={self._mode!r})"
+        return f"Memory({self._location and without_password(self._location)!r}, replay={self._mode!r})"
+
+    def _patiently(self, write: Callable[[], _T]) -> _T:
+        """Do it again while the session is busy, as long as this memory waits."""
+        until = time.monotonic() + self._wait_s
+        pause = 0.005
+        while True:
+            try:
+                return write()
+            except SessionBusyError:
+                left = until - time.monotonic()
+                if left <= 0:
+                    raise
+                time.sleep(min(pause, left))
+                pause = min(pause * 2, 0.1)
 
     def _store(self) -> Store:
         if self._opened is None:
@@ -197,4 +348,9 @@ class Memory:
         if location is not None and "://" not in location:
             location = str(Path(location).absolute())
         database = Database(location, durability=self._durability, timeout_s=self._timeout_s)
-        self._opened, self._close = Store(database, self._clock), database.close
+        try:
+            self._opened = Store(database, self._clock, self._redact)
+        except BaseException:
+            database.close()
+            raise
+        self._close = database.close

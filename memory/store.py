@@ -1,32 +1,33 @@
-"""Turns in and out of the database: opened, journalled call by call, closed; read back whole."""
+"""Turns in and out of the database: opened, journalled call by call, closed; read back whole; deleted."""
 
 from __future__ import annotations
 
-import json
+import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
-from pydantic import ValidationError
-from pydantic_core import PydanticSerializationError
-from sqlalchemy import bindparam, func, insert, select, update
+from sqlalchemy import bindparam, delete, func, insert, select, text, update
+from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import IntegrityError
 
 from agentkit.errors import SessionBusyError, SessionError, StoreError
-from agentkit.memory import database as db
-from agentkit.memory import owners
+from agentkit.memory import index, owners, schema
 from agentkit.memory.objects import MemoryObject
+from agentkit.memory.open_turn import OpenTurn
+from agentkit.memory.payloads import call_json, read, result_json, step_of, to_json, turn_json, turn_of
+from agentkit.memory.redact import Redact, redact_object, redact_step, redact_text, redact_turn
 from agentkit.memory.summarise import Condense, summarise
-from agentkit.text import clean, clean_json, is_clean, shorten
-from agentkit.turn import Observation, Step, Turn
+from agentkit.memory.transfer import StoredTurn
+from agentkit.text import clean, shorten
+from agentkit.turn import Step, Turn
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
 
-_T = TypeVar("_T")
+    from agentkit.memory.database import Database
 
-UNKNOWN = "(no result: the run was interrupted while this was running; outcome unknown)"
 CHUNK = 64
 
 
@@ -51,25 +52,43 @@ class SessionInfo:
         return f"{self.name}  {self.turns} turn{'' if self.turns == 1 else 's'}  {shorten(self.first_question)}"
 
 
-_ADD_STEP = insert(db.steps).values({c.name: bindparam(c.name) for c in db.steps.columns})
+_ADD_STEP = insert(schema.steps).values({c.name: bindparam(c.name) for c in schema.steps.columns})
 _ADD_RESULT = (
-    update(db.steps)
+    update(schema.steps)
     .where(
-        db.steps.c.session == bindparam("in_session"),
-        db.steps.c.number == bindparam("in_number"),
-        db.steps.c.place == bindparam("at_place"),
+        schema.steps.c.session == bindparam("in_session"),
+        schema.steps.c.number == bindparam("in_number"),
+        schema.steps.c.place == bindparam("at_place"),
     )
     .values(result=bindparam("result"), at=bindparam("at"))
 )
+_ANY_TURN = select(schema.turns.c.number).where(schema.turns.c.session == bindparam("in_session")).limit(1)
 
 
 class Store:
     """The turns of one database."""
 
-    def __init__(self, database: db.Database, clock: Callable[[], float]) -> None:
-        """Wrap an open database; `clock` gives seconds since 1970."""
+    def __init__(self, database: Database, clock: Callable[[], float], redact: Redact | None = None) -> None:
+        """Wrap a database, whose tables are made or brought up to date.
+
+        Args:
+            database: The database.
+            clock: Gives seconds since 1970.
+            redact: Changes every text before it is written; None leaves them.
+
+        Raises:
+            StoreError: It cannot be opened, or is no database.
+            StoreVersionError: A newer agentkit made it.
+        """
         self._db = database
         self._clock = clock
+        self._redact = redact
+        with database.reading() as connection:
+            if schema.is_current(connection):
+                return
+        with database.writing() as connection:
+            if schema.prepare(connection, database.name):
+                self._index_all(connection)
 
     # --- writing -------------------------------------------------------------------------------------------
 
@@ -79,12 +98,13 @@ class Store:
         Raises:
             SessionBusyError: Somebody else has a turn of it open.
         """
+        question = redact_text(question, self._redact)
         mark = owners.take()
         try:
             with self._db.writing() as connection:
                 number = self._free_number(connection, session, condense)
                 row = {"session": session, "number": number, "state": "open", "owner": mark}
-                connection.execute(insert(db.turns), {**row, "question": question, "at": self._clock()})
+                connection.execute(insert(schema.turns), {**row, "question": question, "at": self._clock()})
         except IntegrityError as error:
             owners.release(mark)
             raise _busy(session) from error
@@ -95,31 +115,59 @@ class Store:
 
     def append(self, session: str, turn: Turn, condense: Mapping[str, Condense]) -> MemoryObject:
         """Store a whole turn and its object in one transaction."""
+        turn = redact_turn(turn, self._redact)
         try:
             with self._db.writing() as connection:
                 number = self._free_number(connection, session, condense)
                 turn = turn.model_copy(update={"session": session, "number": number})
                 row = {"session": session, "number": number, "state": "closed", "owner": ""}
-                row |= {"question": clean(turn.input), "at": self._clock(), "payload": _payload(turn)}
-                connection.execute(insert(db.turns), row)
+                row |= {"question": clean(turn.input), "at": self._clock(), "payload": turn_json(turn)}
+                connection.execute(insert(schema.turns), row)
                 if turn.steps:
                     connection.execute(_ADD_STEP, self._step_rows(session, number, 0, turn.steps, with_result=True))
+                index.add(connection, turn)
                 return self._add_object(connection, turn, condense)
         except IntegrityError as error:
             raise _busy(session) from error
 
+    def add_stored(self, stored: Sequence[StoredTurn]) -> int:
+        """Add turns as they were kept, all in one transaction.
+
+        Returns:
+            How many.
+
+        Raises:
+            SessionError: A session of theirs exists.
+        """
+        with self._db.writing() as connection:
+            for session in sorted({one.turn.session for one in stored}):
+                self._lock(connection, session)
+                if connection.execute(_ANY_TURN, {"in_session": session}).first():
+                    raise SessionError(
+                        f"Nothing was imported: there is a session {shorten(session)!r} in "
+                        f"{shorten(self._db.name)!r} already. Import into another database, or delete it first."
+                    )
+            for one in stored:
+                self._add_stored(connection, one)
+        return len(stored)
+
     def add_calls(self, session: str, number: int, first: int, steps: Sequence[Step]) -> None:
         """Write calls down before they run."""
+        if self._redact is not None:
+            steps = [redact_step(step, self._redact) for step in steps]
         self._db.write(_ADD_STEP, self._step_rows(session, number, first, steps, with_result=False))
 
     def add_results(self, session: str, number: int, results: Sequence[tuple[int, Step]]) -> None:
         """Write down what came of calls, by their place in the turn."""
         key = {"in_session": session, "in_number": number}
-        rows = [{**key, "at_place": place, "result": _result(step), "at": self._clock()} for place, step in results]
+        at = self._clock()
+        done = ((place, redact_step(step, self._redact)) for place, step in results)
+        rows = [{**key, "at_place": place, "result": result_json(step), "at": at} for place, step in done]
         self._db.write(_ADD_RESULT, rows)
 
     def close(self, turn: Turn, condense: Mapping[str, Condense], *, state: str = "closed") -> None:
         """Close an open turn and add its object."""
+        turn = redact_turn(turn, self._redact)
         with self._db.writing() as connection:
             self._close(connection, turn, condense, state)
 
@@ -128,28 +176,123 @@ class Store:
         with self._db.writing() as connection:
             self._interrupt(connection, session, number, condense)
 
+    def delete(self, session: str) -> int:
+        """Delete a session: turns, objects, search index and vectors; what `compact` does is still to be done.
+
+        Returns:
+            How many turns it had.
+
+        Raises:
+            SessionError: There is none.
+            SessionBusyError: A turn of it is running.
+        """
+        with self._db.writing() as connection:
+            self._must_exist(connection, session)
+            self._free_number(connection, session, {})
+            gone = self._unindex(connection, session)
+            removed = [connection.execute(delete(t).where(t.c.session == session)) for t in schema.OF_A_SESSION]
+            if not gone:
+                index.clear(connection)
+                self._index_all(connection)
+            index.compact(connection)
+            return removed[0].rowcount
+
+    def compact(self) -> None:
+        """Give back unused space and wipe what was deleted."""
+        self._db.compact()
+
     # --- reading -------------------------------------------------------------------------------------------
 
     def turns(self, session: str) -> list[Turn]:
         """The session's finished and interrupted turns, oldest first."""
-        turn, step = db.turns.c, db.steps.c
         with self._db.reading() as connection:
-            rows = connection.execute(
-                select(turn.number, turn.payload)
-                .where(turn.session == session, turn.state != "open")
-                .order_by(turn.number)
-            ).all()
-            if not rows:
+            found = self._read(connection, session)
+            if not found:
                 self._must_exist(connection, session)
-            calls = connection.execute(
-                select(step.number, step.call, step.result)
-                .where(step.session == session)
-                .order_by(step.number, step.place)
-            ).all()
-        by_turn: dict[int, list[Step]] = {}
-        for number, call, result in calls:
-            by_turn.setdefault(number, []).append(_step(session, number, call, result))
-        return [_turn(session, number, payload, by_turn.get(number, [])) for number, payload in rows]
+            return found
+
+    def some_turns(self, session: str, numbers: Sequence[int]) -> list[Turn]:
+        """Those of the session's turns that exist and are closed, oldest first."""
+        found: list[Turn] = []
+        with self._db.reading() as connection:
+            for start in range(0, len(numbers), CHUNK):
+                found += self._read(connection, session, numbers[start : start + CHUNK])
+        return sorted(found, key=lambda turn: turn.number)
+
+    def must_exist(self, session: str) -> None:
+        """Raise SessionError if there is no such session."""
+        with self._db.reading() as connection:
+            self._must_exist(connection, session)
+
+    def stored_turns(self, session: str) -> Iterator[StoredTurn]:
+        """The session's closed and interrupted turns as they are kept, oldest first, read as they are asked for."""
+        turn, remembered, after = schema.turns.c, schema.objects.c, 0
+        query = (
+            select(turn.number, turn.state, turn.at, remembered.payload)
+            .join(schema.objects, (remembered.session == turn.session) & (remembered.number == turn.number))
+            .where(turn.session == session, turn.state != "open")
+            .order_by(turn.number)
+            .limit(CHUNK)
+        )
+        while True:
+            with self._db.reading() as connection:
+                rows = connection.execute(query.where(turn.number > after)).all()
+                turns = {t.number: t for t in self._read(connection, session, [row[0] for row in rows])}
+            for number, state, at, payload in rows:
+                kept = read(MemoryObject.model_validate_json, payload, session, number)
+                yield StoredTurn(turns[number], kept, state, at)
+            if len(rows) < CHUNK:
+                return
+            after = rows[-1][0]
+
+    def last_number(self, session: str) -> int:
+        """The number of the session's last closed turn, 0 where there is none."""
+        turn = schema.turns.c
+        query = select(func.max(turn.number)).where(turn.session == session, turn.state != "open")
+        with self._db.reading() as connection:
+            return connection.execute(query).scalar() or 0
+
+    def find(self, session: str, phrases: Sequence[tuple[str, ...]], limit: int) -> list[index.Found]:
+        """Passages of a session that hold any of the phrases, the best first."""
+        with self._db.reading() as connection:
+            self._must_exist(connection, session)
+            return index.find(connection, session, phrases, limit) if phrases else []
+
+    def without_vector(self, session: str, model: str) -> list[tuple[int, int]]:
+        """Number and place of the session's passages that this model has made no vector of."""
+        passage, vector = schema.passages.c, schema.vectors.c
+        has = select(vector.piece).where(
+            vector.session == session,
+            vector.number == passage.number,
+            vector.place == passage.place,
+            vector.model == model,
+        )
+        query = select(passage.number, passage.place).where(passage.session == session, ~has.exists())
+        with self._db.reading() as connection:
+            self._must_exist(connection, session)
+            return [(number, place) for number, place in connection.execute(query.distinct())]
+
+    def add_vectors(self, session: str, model: str, made: Sequence[tuple[tuple[int, int, int], bytes]]) -> None:
+        """Store vectors by number, place and piece; those that are there, and those of a deleted session, are not."""
+        keys = ("number", "place", "piece")
+        rows = [{**dict(zip(keys, key, strict=True)), "vector": vector} for key, vector in made]
+        with self._db.writing() as connection:
+            self._lock(connection, session)
+            kept = select(schema.turns.c.number).where(schema.turns.c.session == session)
+            numbers = set(connection.execute(kept.where(schema.turns.c.number.in_({k[0] for k, _ in made}))).scalars())
+            rows = [row | {"session": session, "model": model} for row in rows if row["number"] in numbers]
+            if rows:
+                add = sqlite.insert if self._db.is_sqlite else postgresql.insert
+                connection.execute(add(schema.vectors).on_conflict_do_nothing(), rows)
+
+    def vectors(self, session: str, model: str) -> list[tuple[int, int, bytes]]:
+        """Number, place and vector of each piece of the session this model has made one of."""
+        column = schema.vectors.c
+        query = select(column.number, column.place, column.vector)
+        query = query.where(column.session == session, column.model == model)
+        with self._db.reading() as connection:
+            rows = connection.execute(query.order_by(column.number, column.place, column.piece))
+            return [(number, place, bytes(vector)) for number, place, vector in rows]
 
     def objects(self, session: str) -> list[MemoryObject]:
         """The session's objects, oldest first."""
@@ -161,7 +304,7 @@ class Store:
 
     def newest_objects(self, session: str) -> Iterator[MemoryObject]:
         """The session's objects, newest first, read as they are asked for."""
-        column, before = db.objects.c, None
+        column, before = schema.objects.c, None
         while True:
             query = select(column.number, column.payload).where(column.session == session)
             if before is not None:
@@ -169,14 +312,14 @@ class Store:
             with self._db.reading() as connection:
                 rows = connection.execute(query.order_by(column.number.desc()).limit(CHUNK)).all()
             for number, payload in rows:
-                yield _read(MemoryObject.model_validate_json, payload, session, number)
+                yield read(MemoryObject.model_validate_json, payload, session, number)
             if len(rows) < CHUNK:
                 return
             before = rows[-1][0]
 
     def sessions(self) -> list[SessionInfo]:
         """All sessions, the last used first."""
-        turn = db.turns.c
+        turn = schema.turns.c
         counted = select(
             turn.session,
             func.count().label("count"),
@@ -187,7 +330,7 @@ class Store:
             group = counted.subquery()
             rows = connection.execute(
                 select(group.c.session, group.c.count, turn.question, group.c.at)
-                .join(db.turns, (turn.session == group.c.session) & (turn.number == group.c.first))
+                .join(schema.turns, (turn.session == group.c.session) & (turn.number == group.c.first))
                 .order_by(group.c.at.desc(), group.c.session)
             ).all()
         return [SessionInfo(*row) for row in rows]
@@ -196,7 +339,8 @@ class Store:
 
     def _free_number(self, connection: Connection, session: str, condense: Mapping[str, Condense]) -> int:
         """The number of the session's next turn, once nobody has one open."""
-        turn = db.turns.c
+        self._lock(connection, session)
+        turn = schema.turns.c
         last = connection.execute(
             select(turn.number, turn.state, turn.owner, turn.at)
             .where(turn.session == session)
@@ -208,15 +352,54 @@ class Store:
         number, state, mark, at = last
         if state == "open":
             latest = connection.execute(
-                select(func.max(db.steps.c.at)).where(db.steps.c.session == session, db.steps.c.number == number)
+                select(func.max(schema.steps.c.at)).where(
+                    schema.steps.c.session == session, schema.steps.c.number == number
+                )
             ).scalar()
             if owners.is_live(mark, self._clock() - max(at, latest or 0.0)):
                 raise _busy(session)
             self._interrupt(connection, session, number, condense)
         return int(number) + 1
 
+    def _lock(self, connection: Connection, session: str) -> None:
+        """Keep other writers of the session out until the transaction ends; SQLite has one writer anyway."""
+        if connection.dialect.name == "postgresql":
+            key = int.from_bytes(hashlib.sha256(session.encode()).digest()[:8], signed=True)
+            connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": key})
+
+    def _read(self, connection: Connection, session: str, numbers: Sequence[int] | None = None) -> list[Turn]:
+        turn, step = schema.turns.c, schema.steps.c
+        heads = select(turn.number, turn.payload).where(turn.session == session, turn.state != "open")
+        calls = select(step.number, step.call, step.result).where(step.session == session)
+        if numbers is not None:
+            heads, calls = heads.where(turn.number.in_(numbers)), calls.where(step.number.in_(numbers))
+        chains: dict[int, list[Step]] = {}
+        for number, call, result in connection.execute(calls.order_by(step.number, step.place)):
+            chains.setdefault(number, []).append(step_of(session, number, call, result))
+        rows = connection.execute(heads.order_by(turn.number)).all()
+        return [turn_of(session, number, payload, chains.get(number, [])) for number, payload in rows]
+
+    def _unindex(self, connection: Connection, session: str) -> bool:
+        try:
+            turns = self._read(connection, session)
+        except StoreError:  # damaged, so nobody knows what was indexed
+            return index.remove(connection, session, []) and False
+        return index.remove(connection, session, turns)
+
+    def _index_all(self, connection: Connection) -> None:
+        """Index every turn that can be read."""
+        turn = schema.turns.c
+        closed = select(turn.session, turn.number).where(turn.state != "open").order_by(turn.session, turn.number)
+        for session, number in connection.execute(closed).all():
+            try:
+                found = self._read(connection, session, [number])
+            except StoreError:
+                continue  # damaged: reading it says so
+            for one in found:
+                index.add(connection, one)
+
     def _interrupt(self, connection: Connection, session: str, number: int, condense: Mapping[str, Condense]) -> None:
-        turn, step = db.turns.c, db.steps.c
+        turn, step = schema.turns.c, schema.steps.c
         question = connection.execute(
             select(turn.question).where(turn.session == session, turn.number == number, turn.state == "open")
         ).scalar()
@@ -225,28 +408,40 @@ class Store:
         rows = connection.execute(
             select(step.call, step.result).where(step.session == session, step.number == number).order_by(step.place)
         ).all()
-        chain = tuple(_step(session, number, call, result) for call, result in rows)
+        chain = tuple(step_of(session, number, call, result) for call, result in rows)
         broken = Turn(input=question, steps=chain, session=session, number=number, stop_reason="interrupted")
         self._close(connection, broken, condense, "interrupted")
 
     def _close(self, connection: Connection, turn: Turn, condense: Mapping[str, Condense], state: str) -> None:
-        column = db.turns.c
+        column = schema.turns.c
         closed = connection.execute(
-            update(db.turns)
+            update(schema.turns)
             .where(column.session == turn.session, column.number == turn.number, column.state == "open")
-            .values(state=state, payload=_payload(turn), owner="")
+            .values(state=state, payload=turn_json(turn), owner="")
         )
         if closed.rowcount != 1:
             raise StoreError(
                 f"Turn {turn.number} of session {shorten(turn.session)!r} was closed by another process, which took "
                 "this one for dead: its answer is not kept. Run again."
             )
+        index.add(connection, turn)
         self._add_object(connection, turn, condense)
+
+    def _add_stored(self, connection: Connection, stored: StoredTurn) -> None:
+        turn, remembered = redact_turn(stored.turn, self._redact), redact_object(stored.remembered, self._redact)
+        key = {"session": turn.session, "number": turn.number}
+        row = {**key, "state": stored.state, "owner": "", "question": clean(turn.input), "at": stored.at}
+        connection.execute(insert(schema.turns), {**row, "payload": turn_json(turn)})
+        if turn.steps:
+            rows = self._step_rows(turn.session, turn.number, 0, turn.steps, with_result=True)
+            connection.execute(_ADD_STEP, [{**step, "at": stored.at} for step in rows])
+        connection.execute(insert(schema.objects), {**key, "payload": to_json(remembered)})
+        index.add(connection, turn)
 
     def _add_object(self, connection: Connection, turn: Turn, condense: Mapping[str, Condense]) -> MemoryObject:
         remembered = summarise(turn, condense)
         row = {"session": turn.session, "number": turn.number, "payload": to_json(remembered)}
-        connection.execute(insert(db.objects), row)
+        connection.execute(insert(schema.objects), row)
         return remembered
 
     def _step_rows(
@@ -255,143 +450,17 @@ class Store:
         at = self._clock()
         key = {"session": session, "number": number, "at": at}
         return [
-            {**key, "place": first + i, "call": _call(step), "result": _result(step) if with_result else None}
+            {**key, "place": first + i, "call": call_json(step), "result": result_json(step) if with_result else None}
             for i, step in enumerate(steps)
         ]
 
     def _must_exist(self, connection: Connection, session: str) -> None:
-        if connection.execute(select(db.turns.c.number).where(db.turns.c.session == session).limit(1)).first():
+        if connection.execute(select(schema.turns.c.number).where(schema.turns.c.session == session).limit(1)).first():
             return
-        names = connection.execute(select(db.turns.c.session).distinct()).scalars().all()
+        names = connection.execute(select(schema.turns.c.session).distinct()).scalars().all()
         near = get_close_matches(session, names, 3)
         hint = f"Did you mean {', '.join(map(repr, near))}?" if near else f"There are {len(names)} sessions."
         raise SessionError(f"There is no session {shorten(session)!r} in {shorten(self._db.name, 300)!r}. {hint}")
-
-
-class OpenTurn:
-    """A running turn, written down as it goes; made by `Memory.begin`, closed by `finish` or `interrupt`.
-
-    Attributes:
-        session: The session.
-        number: The turn's place in it.
-    """
-
-    def __init__(
-        self, store: Store, session: str, number: int, question: str, mark: str, condense: Mapping[str, Condense]
-    ) -> None:
-        """Made by `Store.open`."""
-        self.session = session
-        self.number = number
-        self._store = store
-        self._mark = mark
-        self._condense = condense
-        self._places: dict[str, int] = {}
-
-    def calls(self, steps: Sequence[Step]) -> None:
-        """Write calls down before they run.
-
-        Args:
-            steps: Steps without a result; their ``call_id`` is unique in the turn.
-
-        Raises:
-            StoreError: They cannot be written; then they must not run.
-        """
-        first = len(self._places)
-        self._store.add_calls(self.session, self.number, first, steps)
-        self._places |= {step.call_id: first + i for i, step in enumerate(steps)}
-
-    def results(self, steps: Sequence[Step]) -> None:
-        """Write down what came of calls.
-
-        Args:
-            steps: The same steps, finished.
-
-        Raises:
-            StoreError: They cannot be written.
-        """
-        places = [(self._places[step.call_id], step) for step in steps]
-        self._store.add_results(self.session, self.number, places)
-
-    def finish(self, turn: Turn) -> Turn:
-        """Close the turn and add its object.
-
-        Returns:
-            `turn` with its session and number.
-
-        Raises:
-            StoreError: It cannot be written.
-        """
-        turn = turn.model_copy(update={"session": self.session, "number": self.number})
-        try:
-            self._store.close(turn, self._condense)
-        finally:
-            owners.release(self._mark)
-        return turn
-
-    def interrupt(self) -> None:
-        """Close the turn as interrupted; the steps so far are kept."""
-        try:
-            self._store.interrupt(self.session, self.number, self._condense)
-        finally:
-            owners.release(self._mark)
-
-
-# --- JSON in, JSON out ---------------------------------------------------------------------------------------
-
-
-def to_json(model: Turn | Step | MemoryObject, **options: Any) -> str:
-    """A model as JSON that any database holds; what JSON cannot say is written as its ``repr``."""
-    try:
-        return model.model_dump_json(**options)
-    except (PydanticSerializationError, UnicodeEncodeError):
-        # A tool input that is no JSON, or text with a lone surrogate: rare, so only then the slow way.
-        plain = model.model_dump(mode="python", **options)
-        return json.dumps(clean_json(plain), ensure_ascii=False, default=_spell)
-
-
-def _spell(value: Any) -> Any:
-    if isinstance(value, bytes):
-        import base64
-
-        return base64.urlsafe_b64encode(value).decode()
-    return clean(repr(value))
-
-
-def _payload(turn: Turn) -> str:
-    return to_json(turn, exclude={"steps"})
-
-
-def _call(step: Step) -> str:
-    if not is_clean(step.tool_input):  # pydantic writes a lone surrogate in a key as question marks
-        step = step.model_copy(update={"tool_input": clean_json(step.tool_input)})
-    return to_json(step, exclude={"observation", "ok", "result"})
-
-
-def _result(step: Step) -> str:
-    return to_json(step, include={"observation", "ok", "result"})
-
-
-def _step(session: str, number: int, call: str, result: str | None) -> Step:
-    if result is None:
-        lost = Observation(content=UNKNOWN, ok=False, error="interrupted")
-        step = _read(Step.model_validate_json, call, session, number)
-        return step.model_copy(update={"observation": UNKNOWN, "ok": False, "result": lost})
-    return _read(lambda text: Step.model_validate(json.loads(text) | json.loads(result)), call, session, number)
-
-
-def _turn(session: str, number: int, payload: str, chain: Sequence[Step]) -> Turn:
-    turn = _read(Turn.model_validate_json, payload, session, number)
-    return turn.model_copy(update={"steps": tuple(chain)})
-
-
-def _read(read: Callable[[str], _T], text: str, session: str, number: int) -> _T:
-    try:
-        return read(text)
-    except (ValidationError, ValueError, TypeError) as error:
-        raise StoreError(
-            f"Turn {number} of session {shorten(session)!r} is stored as something agentkit cannot read "
-            f"({shorten(text, 40)!r}): it is damaged, or a newer agentkit wrote it. Other sessions can still be read."
-        ) from error
 
 
 def _busy(session: str) -> SessionBusyError:

@@ -46,12 +46,13 @@ def test_the_public_names_are_these():
     assert agentkit.__all__ == [
         "Agent", "AgentKitError", "Artifact", "CassetteError", "Citation", "CohereChat", "ConfigError",
         "GroundingError", "HistoryError", "InputError", "Limits", "ModelError", "Observation", "Outcome",
-        "SessionBusyError", "SessionError", "Step", "StopReason", "StoreError", "StoreVersionError", "ToolCall",
-        "ToolError",
+        "Price", "SessionBusyError", "SessionError", "Step", "StopReason", "StoreError", "StoreVersionError",
+        "ToolCall", "ToolError",
         "ToolPolicy", "Turn", "Usage", "UserError", "__version__", "policy_of", "validate_history", "with_policy",
     ]  # fmt: skip
     assert agentkit.memory.__all__ == [
-        "Action", "Memory", "MemoryObject", "OpenTurn", "SessionInfo", "estimate_tokens",
+        "Action", "AugmentedChatMessageHistory", "Hit", "Memory", "MemoryObject", "OpenTurn", "RecallTool",
+        "SessionInfo", "estimate_tokens",
     ]  # fmt: skip
     assert agentkit.testing.__all__ == [
         "Cite", "CohereServer", "NetworkBlockedError", "Recording", "ScriptError", "ScriptedChat", "ScriptedReply",

@@ -7,7 +7,9 @@ import pty
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -69,6 +71,11 @@ def cli(capsys, monkeypatch):
         return int(exit.value.code or 0), out, err
 
     return run
+
+
+def stored(path: str, method: Callable[..., Any], *arguments: Any) -> Any:
+    with Memory(path) as memory:
+        return method(memory, *arguments)
 
 
 def process(*arguments: str | bytes, **options) -> subprocess.CompletedProcess[bytes]:
@@ -169,7 +176,7 @@ def test_ask_keeps_a_named_session_and_goes_on_with_it(cli, serve, folder):
 def test_ask_with_a_database_but_no_session_tells_the_new_one(cli, serve):
     serve("Hello.")
     code, _, err = cli("ask", "Hi", "--memory", "my.db")
-    (info,) = Memory("my.db").sessions()
+    (info,) = stored("my.db", Memory.sessions)
     assert code == 0
     assert f"--session {info.name} --memory my.db" in err
 
@@ -199,7 +206,7 @@ def test_chat_keeps_one_session_over_its_lines_and_shows_it_later(cli, serve):
     assert code == 0
     assert out.count("> Entering new agent chain...") == 2
     assert "I am Ann." in json.dumps(server.requests[1].body["messages"])
-    (info,) = Memory("agentkit.db").sessions()
+    (info,) = stored("agentkit.db", Memory.sessions)
     assert f"--session {info.name} --memory agentkit.db" in err
 
     assert cli("chat", "--session", info.name, stdin=b"Bye")[0] == 0
@@ -215,7 +222,7 @@ def test_chat_keeps_one_session_over_its_lines_and_shows_it_later(cli, serve):
         "Question 3: Bye",
     ]
     assert out.count("> Finished chain.") == out.count("Memory object:\n") == 3
-    assert str(Memory("agentkit.db").objects(info.name)[1]) in out
+    assert str(stored("agentkit.db", Memory.objects, info.name)[1]) in out
 
 
 def test_chat_without_a_question_keeps_nothing_and_says_nothing(cli, serve):
@@ -259,7 +266,7 @@ def test_ctrl_c_ends_a_run_with_130_and_keeps_the_question(serve):
         asking.send_signal(signal.SIGINT)
         out, err = asking.communicate()
     assert (asking.returncode, out, err) == (130, b"", b"")
-    (turn,) = Memory("agentkit.db").turns("s")
+    (turn,) = stored("agentkit.db", Memory.turns, "s")
     assert (turn.input, turn.stop_reason) == ("Hi", "interrupted")
 
 
@@ -378,7 +385,7 @@ def test_bad_input_is_one_clear_line(cli, serve, folder, arguments, words):
     serve()
     (folder / "broken.toml").write_text("[[pattern]\nname=")
     if "good.db" in arguments:
-        Memory("good.db").append("other", Turn(input="q", output="a"))
+        stored("good.db", Memory.append, "other", Turn(input="q", output="a"))
     before = sorted(folder.iterdir())
     assert_explained(cli(*arguments), *words)
     assert sorted(path for path in folder.iterdir() if "good" not in path.name) == sorted(
@@ -411,4 +418,4 @@ def test_piped_questions_stop_at_the_first_error_and_keep_what_was_answered(cli,
     code, out, err = cli("chat", "--session", "s", stdin=b"one\ntwo\nthree\n")
     assert (code, out.count("> Finished chain.")) == (2, 1)
     assert err.startswith("agentkit: ") and "Traceback" not in err
-    assert Memory("agentkit.db").turns("s")[0].output == "Hello."
+    assert stored("agentkit.db", Memory.turns, "s")[0].output == "Hello."

@@ -244,7 +244,14 @@ def test_orders(capsys):
 
 def test_every_example_is_tested():
     names = {path.stem for path in EXAMPLES.glob("*.py")} - {"__init__"}
-    assert names == {"api_requests", "short_term_memory", "structured_requests", "orders"}
+    assert names == {
+        "api_requests",
+        "short_term_memory",
+        "structured_requests",
+        "orders",
+        "langchain_history",  # test_memory_langchain.py
+        "langchain_agent",  # test_memory_langchain.py
+    }
 
 
 @pytest.mark.parametrize("path", sorted(EXAMPLES.glob("*.py")), ids=lambda path: path.stem)

@@ -80,13 +80,14 @@ def test_the_step_limit_still_gets_an_answer():
     messages, offered = requests[-1]
     assert not offered
     assert messages[-1].content == (
-        "Stop here: the limit of 2 steps is reached and no more tools can be called. Answer now from the results above."
+        "Stop here: the limit of 2 steps is reached, and no more tools can be called. "
+        "Answer now from the results above."
     )
 
 
 def test_a_model_that_will_not_stop_calling_is_told_for():
     turn, _ = drive([calls("a"), calls("b", plan="")], limits=Limits(max_steps=1))
-    assert turn.output == "No answer: the limit of 1 steps was reached before the model answered."
+    assert turn.output == "No answer: the limit of 1 steps is reached, and the model did not answer without tools."
     assert len(turn.steps) == 1
 
 

@@ -33,9 +33,9 @@ class Odd:
         return "an odd \x00"
 
 
-@pytest.fixture(params=["file", "process"])
-def memory(request, tmp_path):
-    with Memory(tmp_path / "m.db" if request.param == "file" else None) as memory:
+@pytest.fixture
+def memory(memory_place):
+    with Memory(memory_place) as memory:
         yield memory
 
 
@@ -145,9 +145,8 @@ def test_odd_text_and_values_are_kept(memory):
     assert turn.steps[0].tool_input == {"\\ud800": "an odd \\x00", "when": "an odd \\x00"}
 
 
-@pytest.mark.parametrize("name", ["m.db", None])
-def test_many_threads_many_sessions(tmp_path, name):
-    with Memory(tmp_path / name if name else None, timeout_s=30) as memory:
+def test_many_threads_many_sessions(memory_place):
+    with Memory(memory_place, timeout_s=30) as memory:
 
         def write(n: int) -> None:
             for i in range(5):
@@ -272,7 +271,7 @@ def test_a_newer_schema(tmp_path):
     with sqlite3.connect(path) as other:
         other.execute("UPDATE agentkit_meta SET value = '99' WHERE key = 'schema'")
     other.close()
-    refused(path, "has schema 99, this agentkit reads up to 1: update agentkit", StoreVersionError)
+    refused(path, "has schema 99, this agentkit reads up to 2: update agentkit", StoreVersionError)
 
 
 def test_a_damaged_turn_leaves_the_others_readable(tmp_path):

@@ -168,6 +168,8 @@ def test_the_demo_runs_from_a_wheel_in_an_empty_folder(installed, tmp_path):
     assert (
         "[{'objref': ['GLBRL0000GACHALE'], 'nmgs': ['0000234GLCZD0000GUREDTOAA']}, {'taxonomies': ['CARS']}]\n"
     ) in printed
+    assert "[objects] Its y axis runs from 0 to 1000.\n" in printed
+    assert (folder / "objects_revenue_plot.png").read_bytes().startswith(b"\x89PNG")
 
 
 HEAVY = {"cohere", "langchain_cohere", "pandas", "numpy", "matplotlib", "sqlalchemy", "vcr"}

@@ -56,6 +56,19 @@ def test_invoke():
     assert (response["output"], response["intermediate_steps"]) == ("[]", [])
 
 
+def test_stream(capsys):
+    from agentkit import Agent
+
+    script = [reply(calls=[("my_tool", {"x": 1})]), reply("One.", usage=(10, 2))]
+    run("stream", agent=Agent(model=ScriptedChat(script), tools=[my_tool]))
+    assert capsys.readouterr().out == "[my_tool: 1]\nOne.\n12 tokens\n"
+
+
+def test_output():
+    names = run("output", chat_model=ScriptedChat(['{"objref": ["GLCMS004AGTCAMIS"]}']))
+    assert names["request"] == names["Request"](objref=["GLCMS004AGTCAMIS"])
+
+
 def test_policy():
     from agentkit import policy_of
 

@@ -60,10 +60,14 @@ def call(name: str, call_id: str = "c1", /, **arguments: Any) -> ToolCall:
     return ToolCall(id=call_id, name=name, arguments=arguments)
 
 
+async def gathered(observations):
+    return [observation async for observation in observations]
+
+
 def act(tools: list[BaseTool], *calls: ToolCall, seconds_left: float | None = None, timeout_s: float | None = 30.0):
     """Run the calls through both drivers; what they make of them must be the same."""
     box, wanted = Toolbox(tools, timeout_s), Act(calls, (), seconds_left)
-    seen, aseen = box.act(wanted, CONFIG), asyncio.run(box.aact(wanted, CONFIG))
+    seen, aseen = list(box.act(wanted, CONFIG)), asyncio.run(gathered(box.aact(wanted, CONFIG)))
     assert [(o.content, o.ok, o.error) for o in seen] == [(o.content, o.ok, o.error) for o in aseen]
     return seen
 
@@ -168,7 +172,7 @@ def test_an_async_tool_that_swallows_its_cancellation_is_left_behind():
         StructuredTool.from_function(coroutine=stubborn, name="deaf", description="Deaf."),
         ToolPolicy(timeout_s=0.05),
     )
-    (seen,) = asyncio.run(Toolbox([deaf], None).aact(Act((call("deaf"),), ()), CONFIG))
+    (seen,) = asyncio.run(gathered(Toolbox([deaf], None).aact(Act((call("deaf"),), ()), CONFIG)))
     assert seen.error == "timeout"
 
 

@@ -3,6 +3,7 @@ import subprocess
 import sys
 import threading
 from contextvars import ContextVar
+from pathlib import Path
 
 import pytest
 
@@ -22,9 +23,38 @@ def test_waiting_ends_but_the_work_goes_on():
     go = threading.Event()
     job = workers.start(lambda: go.wait(10))
     assert not job.wait(0.01)
+    assert not job.done
     go.set()
-    assert job.wait(10)
+    while not job.done:
+        threading.Event().wait(0.01)
     assert job.value is True
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="this system does not list descriptors in /proc")
+def test_neither_abandoned_workers_nor_idle_ones_pile_up():
+    code = (
+        "import threading, os\nfrom agentkit import workers\n"
+        "count = lambda: len(os.listdir('/proc/self/fd'))\n"
+        "before = count()\ngo = threading.Event()\n"
+        "jobs = [workers.start(go.wait) for _ in range(50)]\n"
+        "assert not any(job.wait(0) for job in jobs)\ngo.set()\n"
+        "while threading.active_count() > 1: threading.Event().wait(0.01)\n"
+        "assert count() == before, (count(), before)\n"
+        "jobs = [workers.start(int) for _ in range(50)]\n"
+        "assert all(job.wait(10) for job in jobs)\n"
+        "while threading.active_count() > 1 + workers.MAX_IDLE: threading.Event().wait(0.01)\n"
+        "assert count() <= before + 4 * workers.MAX_IDLE, (count(), before)\n"
+        "job = workers.start(lambda: 'again'); assert job.wait(10) and job.value == 'again'\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+
+
+def test_a_callback_instead_of_waiting():
+    told = threading.Event()
+    job = workers.start(lambda: 7, told.set)
+    assert told.wait(10)
+    assert (job.done, job.value) == (True, 7)
 
 
 def test_context_variables_come_along():

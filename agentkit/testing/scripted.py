@@ -219,6 +219,8 @@ class ScriptedChat(BaseChatModel):
             call_id = call.id or f"call_{self._calls}"
             try:
                 arguments = json.loads(call.arguments_json())
+                if not isinstance(arguments, dict):
+                    raise ValueError(f"a JSON object is needed, not {type(arguments).__name__}")
                 good.append(create_tool_call(name=call.name, args=arguments, id=call_id))
             except ValueError as error:
                 raw = call.arguments_json()

@@ -1,0 +1,104 @@
+"""What a run tells while it goes on: one frozen class for each kind of event.
+
+``Agent.stream`` and ``Agent.astream`` yield them in order; the last one is `TurnFinished`, which has the turn. The
+deltas of a reply, joined, are its text; the turn is the same as `Agent.run` would give.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from agentkit.turn import Citation, Step, StopReason, Turn
+
+
+@dataclass(frozen=True, slots=True)
+class TurnStarted:
+    """A turn has begun, and is in memory as running."""
+
+    session: str
+    input: str
+
+
+@dataclass(frozen=True, slots=True)
+class ThinkingDelta:
+    """A piece of the model's thinking."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class PlanDelta:
+    """A piece of what the model says it will do, beside the calls it asks for."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class TextDelta:
+    """A piece of the answer."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class ToolCallDelta:
+    """A piece of a call the model is writing.
+
+    Attributes:
+        index: Which call of this reply, from 0.
+        name: The tool's name, in the first piece of a call; "" after that.
+        arguments: A piece of the arguments' JSON text.
+    """
+
+    index: int
+    name: str
+    arguments: str
+
+
+@dataclass(frozen=True, slots=True)
+class ToolStarted:
+    """A call is about to run; the step has no result yet."""
+
+    step: Step
+
+
+@dataclass(frozen=True, slots=True)
+class ToolFinished:
+    """A call has its result, good or bad; results of one reply come in the order of its calls."""
+
+    step: Step
+
+
+@dataclass(frozen=True, slots=True)
+class CitationFound:
+    """The answer cites a result or a document."""
+
+    citation: Citation
+
+
+@dataclass(frozen=True, slots=True)
+class LimitReached:
+    """A limit of the run is reached; the model is asked for a last answer without tools."""
+
+    limit: StopReason
+
+
+@dataclass(frozen=True, slots=True)
+class TurnFinished:
+    """The turn, whole; the last event."""
+
+    turn: Turn
+
+
+Event = (
+    TurnStarted
+    | ThinkingDelta
+    | PlanDelta
+    | TextDelta
+    | ToolCallDelta
+    | ToolStarted
+    | ToolFinished
+    | CitationFound
+    | LimitReached
+    | TurnFinished
+)

@@ -1,0 +1,229 @@
+"""Events while a run goes on, on scripted chat models; the Cohere stream itself has tests of its own."""
+
+import asyncio
+import threading
+
+import pytest
+from langchain_core.callbacks import BaseCallbackHandler
+from langchain_core.tools import tool
+
+from agentkit import Agent, InputError, Limits, ModelError, SessionBusyError, Turn
+from agentkit.events import (
+    CitationFound,
+    LimitReached,
+    PlanDelta,
+    TextDelta,
+    ThinkingDelta,
+    ToolCallDelta,
+    ToolFinished,
+    ToolStarted,
+    TurnFinished,
+    TurnStarted,
+)
+from agentkit.memory import Memory
+from agentkit.testing import ScriptedChat, cite, reply
+
+
+@tool(description="Add two integers.")
+def add(a: int, b: int) -> int:
+    return a + b
+
+
+SCRIPT = [
+    reply(thinking="Sums.", plan="I will add.", calls=[("add", {"a": 1, "b": 2}), ("add", {"a": 3, "b": 4})]),
+    reply("3 and 7, so 10.", citations=[cite("3", call=0), cite("7", call=1)], usage=(20, 5)),
+]
+
+
+def make(script=SCRIPT, **more) -> Agent:
+    return Agent(model=ScriptedChat(script), tools=[add], **more)
+
+
+def collect(agent: Agent, way: str, question: str = "sums?", **more) -> list:
+    if way == "stream":
+        return list(agent.stream(question, **more))
+
+    async def main():
+        return [event async for event in agent.astream(question, **more)]
+
+    return asyncio.run(main())
+
+
+def same(turn: Turn) -> dict:
+    """A turn without what a clock put there."""
+    plain = turn.model_dump(exclude={"duration_s"})
+    for step in plain["steps"]:
+        step["result"].pop("duration_s")
+    return plain
+
+
+@pytest.mark.parametrize("way", ["stream", "astream"])
+def test_events_come_in_order_and_hold_the_whole_reply(way):
+    events = collect(make(), way, session="s")
+    assert events[0] == TurnStarted("s", "sums?")
+    assert isinstance(events[-1], TurnFinished)
+    turn = events[-1].turn
+    kinds = list(dict.fromkeys(type(e) for e in events))
+    told = [ToolStarted, ToolFinished, CitationFound, TurnFinished]
+    assert [kind for kind in kinds if kind in told] == told
+    assert "".join(e.text for e in events if isinstance(e, TextDelta) and e.text).endswith(turn.output)
+    assert "".join(e.text for e in events if isinstance(e, ThinkingDelta)) == turn.steps[0].thinking
+    assert [e.step for e in events if isinstance(e, ToolFinished)] == list(turn.steps)
+    assert [e.step.call_id for e in events if isinstance(e, ToolStarted)] == [s.call_id for s in turn.steps]
+    assert [e.citation for e in events if isinstance(e, CitationFound)] == list(turn.citations)
+    assert {e.name for e in events if isinstance(e, ToolCallDelta)} - {""} == {"add"}
+
+
+def test_every_way_to_run_gives_the_same_turn():
+    turns = [
+        make().run("sums?", session="s"),
+        asyncio.run(make().arun("sums?", session="s")),
+        collect(make(), "stream", session="s")[-1].turn,
+        collect(make(), "astream", session="s")[-1].turn,
+    ]
+    assert [same(turn) for turn in turns] == [same(turns[0])] * 4
+
+
+@pytest.mark.parametrize("way", ["stream", "astream"])
+def test_a_limit_is_told(way):
+    events = collect(make([SCRIPT[0], "enough"], limits=Limits(max_steps=1)), way)
+    assert [e.limit for e in events if isinstance(e, LimitReached)] == ["max_steps"]
+    assert events[-1].turn.stop_reason == "max_steps"
+
+
+def test_bad_input_is_refused_at_once():
+    with pytest.raises(InputError, match="ask something"):
+        make().stream("")
+    with pytest.raises(InputError, match="stream takes no temperature"):
+        make().stream("x", temperature=1)
+
+    async def inside():
+        with pytest.raises(InputError, match=r"async for event in agent\.astream"):
+            make().stream("x")
+
+    asyncio.run(inside())
+
+
+@pytest.mark.parametrize("after", [TurnStarted, PlanDelta, ToolStarted, ToolFinished, TextDelta])
+def test_a_stream_left_early_closes_the_turn_as_interrupted(after):
+    script = [reply(plan="I will add.", calls=[("add", {"a": 1, "b": 2})]), reply("3, " * 50)] * 2
+    memory = Memory()
+    chat = ScriptedChat([*script[:2], "fine"])
+    agent = Agent(model=chat, tools=[add], memory=memory)
+    stream = agent.stream("sums?", session="s")
+    seen = [TurnStarted]
+    for event in stream:
+        seen.append(type(event))
+        if isinstance(event, after) or (after is PlanDelta and isinstance(event, TextDelta)):
+            break
+    stream.close()
+    (turn,) = memory.turns("s")
+    assert turn.stop_reason == "interrupted"
+    assert len(turn.steps) == (ToolStarted in seen)
+
+
+def test_an_async_stream_left_early_cancels_the_tools():
+    memory = Memory()
+
+    async def main():
+        started, cancelled = asyncio.Event(), asyncio.Event()
+
+        @tool(description="Waits for ever.")
+        async def wait() -> str:
+            started.set()
+            try:
+                await asyncio.sleep(60)
+            finally:
+                cancelled.set()
+            return "never"
+
+        agent = Agent(model=ScriptedChat([reply(calls=[("wait", {})])]), tools=[wait], memory=memory)
+
+        async def read():
+            async for _ in agent.astream("go", session="s"):
+                pass
+
+        task = asyncio.ensure_future(read())
+        await asyncio.wait_for(started.wait(), 30)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        await asyncio.wait_for(cancelled.wait(), 30)
+
+    asyncio.run(main())
+    (turn,) = memory.turns("s")
+    assert (turn.stop_reason, turn.steps[0].tool) == ("interrupted", "wait")
+
+
+def test_an_error_in_the_middle_of_a_stream():
+    memory = Memory()
+    agent = Agent(model=ScriptedChat([SCRIPT[0], ModelError("gone"), "back"]), tools=[add], memory=memory)
+    with pytest.raises(ModelError, match="gone"):
+        list(agent.stream("sums?", session="s"))
+    assert [len(t.steps) for t in memory.turns("s")] == [2]
+    assert agent.run("again?", session="s").output == "back"
+
+
+def test_a_session_is_busy_while_it_streams():
+    agent = make([*SCRIPT, "free"])
+    stream = agent.stream("sums?", session="s")
+    next(stream)
+    with pytest.raises(SessionBusyError):
+        agent.run("x", session="s")
+    list(stream)
+    assert agent.run("x", session="s").output == "free"
+
+
+def test_events_reach_the_caller_while_tools_run():
+    go = threading.Event()
+
+    @tool(description="Waits for the reader.")
+    def wait() -> str:
+        return "told" if go.wait(30) else "not told"
+
+    agent = Agent(model=ScriptedChat([reply(calls=[("wait", {})]), "done"]), tools=[wait])
+    for event in agent.stream("go"):
+        if isinstance(event, ToolStarted):
+            go.set()
+        if isinstance(event, ToolFinished):
+            assert event.step.observation == "told"
+
+
+class Watch(BaseCallbackHandler):
+    def __init__(self):
+        self.seen = []
+
+    def on_chain_start(self, serialized, inputs, *, run_id, parent_run_id=None, **kwargs):
+        self.seen.append(("agent", parent_run_id))
+        self.root = run_id
+
+    def on_chat_model_start(self, serialized, messages, *, run_id, parent_run_id=None, **kwargs):
+        self.seen.append(("model", parent_run_id))
+
+    def on_tool_start(self, serialized, input_str, *, run_id, parent_run_id=None, **kwargs):
+        self.seen.append((serialized["name"], parent_run_id))
+
+    def on_chain_end(self, outputs, *, run_id, **kwargs):
+        self.seen.append(("end", None))
+
+
+@pytest.mark.parametrize("way", ["stream", "astream"])
+def test_callbacks_see_the_same_tree(way):
+    watch = Watch()
+    events = collect(make(), way, config={"callbacks": [watch]})
+    assert isinstance(events[-1], TurnFinished)
+    assert [name for name, _ in watch.seen] == ["agent", "model", "add", "add", "model", "end"]
+    assert {parent for _, parent in watch.seen[1:-1]} == {watch.root}
+
+
+def test_langchains_own_events_work():
+    async def main():
+        return [event async for event in make().astream_events("sums?", version="v2")]
+
+    events = asyncio.run(main())
+    kinds = [event["event"] for event in events]
+    assert kinds[0] == "on_chain_start"
+    assert kinds[-1] == "on_chain_end"
+    assert kinds.count("on_tool_end") == 2
+    assert "on_chat_model_stream" in kinds
+    assert isinstance(events[-1]["data"]["output"], TurnFinished)
