@@ -31,6 +31,7 @@ class FindsCodes(Protocol):
 
     def extract(self, text: str) -> list[Match]:
         """The codes of `text`."""
+        ...
 
 
 class Evidence:

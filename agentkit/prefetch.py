@@ -220,7 +220,7 @@ def _answered_by(step: Step, question: str, steps: tuple[Step, ...], duration_s:
 def _already_made(call: ToolCall, question: str, steps: Sequence[Step], repeats: dict[str, str]) -> Observation | None:
     """The result of `call` if it is one that was prefetched; the blanks and quotes around a copy do not count."""
     for step in steps:
-        if step.tool != call.name or step.result is None:
+        if step.tool != call.name or step.result is None or not step.ok:  # one that failed may be tried again
             continue
         if step.tool_input == call.arguments:
             return step.result

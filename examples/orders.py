@@ -40,8 +40,8 @@ TABLE = TABLE.join(EXTRACTOR.columns(TABLE["note"]))
 
 @tool(description="Returns the notes about the orders whose numbers stand in the question.")
 def notes_on_orders(question: str) -> list[str]:
-    wanted = set(EXTRACTOR.values(question).get("order", []))
-    return TABLE.loc[TABLE["order"].map(lambda found: bool(wanted & set(found))), "note"].tolist()
+    wanted = EXTRACTOR.values(question).get("order", [])
+    return TABLE.loc[TABLE["order"].explode().isin(wanted).groupby(level=0).any(), "note"].tolist()
 
 
 def main() -> None:

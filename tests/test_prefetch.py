@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 from langchain_core.messages import AIMessage, HumanMessage, SystemMessage, ToolMessage
@@ -228,6 +229,21 @@ def test_a_prefetch_tool_that_fails_is_told_to_the_model():
     assert chat.requests[0].messages[-1].content == "broken failed: OSError: no disk"
 
 
+def test_a_prefetched_call_that_failed_may_be_made_again():
+    runs = []
+
+    @tool(description="Fails once.")
+    def flaky(text: str) -> str:
+        runs.append(text)
+        if len(runs) == 1:
+            raise OSError("busy")
+        return "found"
+
+    chat = ScriptedChat([reply(calls=[("flaky", {"text": "q"})]), "done"])
+    turn = Agent(model=chat, prefetch=[flaky]).run("q")
+    assert [(s.ok, s.observation) for s in turn.steps] == [(False, "flaky failed: OSError: busy"), (True, "found")]
+
+
 def test_citations_of_a_prefetched_result_count_its_step():
     chat = ScriptedChat([reply(f'"{CODE}"', citations=[cite(f'"{CODE}', call=0)])])
     turn = Agent(model=chat, prefetch=[CODES]).run(CODE)
@@ -366,10 +382,10 @@ def test_a_code_may_come_from_anything_the_model_was_given(where):
         memory=memory,
         system=f"Default: {OTHER}" if where == "system" else "",
     )
-    question = {"input": f"Is it {OTHER}?" if where == "question" else "Which one?"}
+    question: dict = {"input": f"Is it {OTHER}?" if where == "question" else "Which one?"}
     if where == "history":
         question["chat_history"] = [HumanMessage("q"), AIMessage(f"Earlier: {OTHER}")]
-    config = {"configurable": {"session": "s"}}
+    config: Any = {"configurable": {"session": "s"}}
     if where == "memory":
         agent.invoke({"input": f"Keep {OTHER} in mind"}, config)
     assert agent.invoke(question, config)["output"] == f"It is {OTHER}."

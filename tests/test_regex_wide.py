@@ -412,6 +412,12 @@ def test_edges(text: str, spans: list[tuple[int, int]], engine: str) -> None:
     assert [(m.start, m.end) for m in extractor.extract(text)] == spans
 
 
+@pytest.mark.parametrize("engine", ["re2", "regex"])
+def test_behind_a_glued_match_that_begins_with_punctuation_the_next_character_is_tried(engine: str) -> None:
+    assert one(regex=r"#\d\d", engine=engine).values("a #123 #45") == {"p": ["#45"]}
+    assert one(regex=r"##\d\d|#\d{3}", engine=engine).values("a ##123") == {"p": ["#123"]}
+
+
 def test_a_rejected_match_over_the_length_of_any_code_is_left_whole() -> None:
     for engine in ("re2", "regex"):
         extractor = one(regex=r"(?:b-)+b", engine=engine)

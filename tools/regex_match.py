@@ -103,7 +103,7 @@ class Scanner:
         views: dict[tuple[str, ...], View] = {}
         present: dict[int, set[int]] = {}
         for compiled in self.compiled:
-            steps = compiled.pattern.normalize
+            steps = tuple(compiled.pattern.normalize)
             if steps not in views:
                 views[steps] = normalised(view, steps)
             own = views[steps]

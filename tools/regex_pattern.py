@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import string
 import tomllib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -92,11 +92,11 @@ class Pattern:
     boundary: Literal["token", "none"] = "token"
     glue: str = ""
     ignore_case: bool = False
-    normalize: tuple[str, ...] = ()
+    normalize: Sequence[str] = ()
     convert: str | Callable[[str], str | None] | None = None
     validate: str | Callable[[str], bool] | None = None
-    deny: tuple[str, ...] = ()
-    context: tuple[str, ...] = ()
+    deny: Sequence[str] = ()
+    context: Sequence[str] = ()
     context_chars: int = 40
     score: float = 1.0
     context_score: float | None = None
@@ -106,8 +106,8 @@ class Pattern:
     max_matches: int | None = None
     description: str = ""
     id: str = ""
-    examples: tuple[str, ...] = ()
-    non_examples: tuple[str, ...] = ()
+    examples: Sequence[str] = ()
+    non_examples: Sequence[str] = ()
 
     def __post_init__(self) -> None:
         """Check every field."""

@@ -10,6 +10,7 @@ Usage: python tests/benchmarks/bench_extractor.py
 
 from __future__ import annotations
 
+import importlib
 import importlib.util
 import runpy
 import statistics
@@ -96,11 +97,10 @@ def by_re2(text: str) -> Callable[[], int]:
 
 def by_presidio(text: str) -> Callable[[], int]:
     """One Presidio PatternRecognizer for each code, without an NLP engine."""
-    from presidio_analyzer import Pattern as Wanted
-    from presidio_analyzer import PatternRecognizer
+    presidio = importlib.import_module("presidio_analyzer")
 
     recognizers = [
-        PatternRecognizer(supported_entity=name.upper(), patterns=[Wanted(name, regex, 1.0)])
+        presidio.PatternRecognizer(supported_entity=name.upper(), patterns=[presidio.Pattern(name, regex, 1.0)])
         for name, regex in FOUR.items()
     ]
     return lambda: sum(len(one.analyze(text, one.supported_entities)) for one in recognizers)
@@ -108,8 +108,7 @@ def by_presidio(text: str) -> Callable[[], int]:
 
 def by_spacy(text: str) -> Callable[[], int]:
     """spaCy's tokenizer and an EntityRuler with a regex on a token for each code."""
-    import spacy
-
+    spacy = importlib.import_module("spacy")
     nlp = spacy.blank("en")
     nlp.max_length = 20_000_000
     ruler = nlp.add_pipe("entity_ruler")
