@@ -110,7 +110,7 @@ def test_the_first_word_is_there_before_the_server_sends_the_second(at):
 
 def test_a_stream_cut_by_the_network_keeps_the_steps(at):
     memory = Memory()
-    with CohereServer([SCRIPT[0], reply("The sums are", cut_after=2), "Back again."]) as server:
+    with CohereServer([SCRIPT[0], reply("The sums are as follows", cut_after=4), "Back again."]) as server:
         at(server)
         agent = Agent(model="command-a-03-2025", tools=[add], memory=memory)
         with pytest.raises(ModelError):

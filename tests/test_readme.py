@@ -129,5 +129,37 @@ def test_memory(here, capsys):
     assert "the question" in capsys.readouterr().out
 
 
+def turns_with_an_order(memory):
+    from agentkit import Step, Turn
+
+    found = Step(tool="find", tool_input={"name": "Ada"}, observation='{"order_id": "ORD-4471"}')
+    asked = Step(tool="track", tool_input={"order_id": "ORD-4471"}, observation="on its way")
+    memory.append("s1", Turn(input="what did Ada order?", steps=(found,), output="a lamp"))
+    memory.append("s1", Turn(input="where is it?", steps=(asked,), output="on its way"))
+
+
+def test_memory_search(here, capsys):
+    from agentkit.memory import Memory
+
+    with Memory("chat.db") as memory:
+        turns_with_an_order(memory)
+    names = run("memory_search")
+    assert "t1.s1 find" in capsys.readouterr().out
+    assert names["memory"].sessions() == []
+    assert Path("backup.jsonl").is_file()
+    names["memory"].close()
+
+
+def test_memory_eval(here, capsys):
+    from agentkit.memory import Memory
+
+    with Memory("chat.db") as memory:
+        turns_with_an_order(memory)
+        memory.export("backup.jsonl")
+    run("memory_eval")
+    assert "agentkit" in capsys.readouterr().out
+    assert Path("recall.png").read_bytes().startswith(b"\x89PNG")
+
+
 def test_testing():
     assert run("testing", my_tool=my_tool)["turn"].output == "It is 1."
