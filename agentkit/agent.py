@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator, Callable, Generator, Iterator, Mappin
 from contextlib import aclosing, contextmanager
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from langchain_core.agents import AgentAction
 from langchain_core.callbacks import AsyncCallbackManagerForChainRun, CallbackManagerForChainRun
@@ -30,7 +30,7 @@ from agentkit.loop import Act, Ask, Reply, finished, react
 from agentkit.model import Edge
 from agentkit.prefetch import ExactPath, noted
 from agentkit.sessions import check_session
-from agentkit.text import clean, shorten
+from agentkit.text import clean, clean_json, is_clean, shorten
 from agentkit.toolbox import Toolbox
 from agentkit.turn import Observation, Step, Turn
 
@@ -114,6 +114,10 @@ class Agent(Runnable[Any, Any]):
         self.limits = limits or Limits()
         self.system = clean(system)
         self.memory = memory
+        if memory is not None and not hasattr(memory, "begin"):
+            raise ConfigError(f"memory is {shorten(repr(memory))}: give a Memory, as in Memory('chat.db').")
+        if not isinstance(self.limits, Limits):
+            raise ConfigError(f"limits is {shorten(repr(limits))}: give Limits(...).")
         if self.limits.max_cost is not None and price is None:
             raise ConfigError("Limits.max_cost needs to know what tokens cost: give the agent a price.")
         self._exact = ExactPath(tools, prefetch=prefetch, deterministic_only=deterministic_only, guard=guard)
@@ -221,17 +225,19 @@ class Agent(Runnable[Any, Any]):
 
         Returns:
             The events of `agentkit.events`, `TurnFinished` last, which has the turn. Left early, the model call is
-            closed, async tools are cancelled, sync tools are left behind, and the turn is kept as interrupted.
+            closed, tools that are running are left behind (`astream` cancels async ones), and the turn is kept as
+            interrupted. Leave `astream` through ``contextlib.aclosing``, or the session stays busy until the event loop
+            has cleaned up.
 
         Raises:
             InputError: As `run`; bad input is refused at once, the rest is raised while the events are read.
         """
         _refuse_running_loop("stream()", "async for event in agent.astream(...)")
         _refuse_kwargs("stream", kwargs)
-        request = self._request(input, session, config)
+        request, given = self._request(input, session, config), config
         config = _with_session(config, request.session)
         if not get_callback_manager_for_config(config).handlers:
-            return self._events(request, _unwatched(config))
+            return self._events(request, _unwatched(config, given))
 
         def events(_: Any, run_manager: CallbackManagerForChainRun, config: RunnableConfig) -> Iterator[Event]:
             return self._events(request, config)
@@ -243,10 +249,10 @@ class Agent(Runnable[Any, Any]):
     ) -> AsyncIterator[Event]:
         """As `stream`, without blocking the event loop."""
         _refuse_kwargs("astream", kwargs)
-        request = self._request(input, session, config)
+        request, given = self._request(input, session, config), config
         config = _with_session(config, request.session)
         if not get_callback_manager_for_config(config).handlers:
-            stream = self._aevents(request, _unwatched(config))
+            stream = self._aevents(request, _unwatched(config, given))
         else:
 
             def events(_: Any, run_manager: AsyncCallbackManagerForChainRun, config: RunnableConfig) -> Any:
@@ -262,11 +268,11 @@ class Agent(Runnable[Any, Any]):
 
     # --- one turn ------------------------------------------------------------------------------------------
 
-    def _traced(self, request: _Request, config: RunnableConfig | None) -> Turn:
+    def _traced(self, request: _Request, given: RunnableConfig | None) -> Turn:
         """Run under a LangChain run of its own, so that callbacks see one tree: the agent, its model, its tools."""
-        config = _with_session(config, request.session)
+        config = _with_session(given, request.session)
         if not get_callback_manager_for_config(config).handlers:
-            return self._run(request, _unwatched(config))
+            return self._run(request, _unwatched(config, given))
 
         def run(_: Any, run_manager: CallbackManagerForChainRun, config: RunnableConfig) -> Turn:
             return self._run(request, config)
@@ -274,10 +280,10 @@ class Agent(Runnable[Any, Any]):
         turn: Turn = self._call_with_config(run, {"input": request.question}, config)
         return turn
 
-    async def _atraced(self, request: _Request, config: RunnableConfig | None) -> Turn:
-        config = _with_session(config, request.session)
+    async def _atraced(self, request: _Request, given: RunnableConfig | None) -> Turn:
+        config = _with_session(given, request.session)
         if not get_callback_manager_for_config(config).handlers:
-            return await self._arun(request, _unwatched(config))
+            return await self._arun(request, _unwatched(config, given))
 
         async def run(_: Any, run_manager: AsyncCallbackManagerForChainRun, config: RunnableConfig) -> Turn:
             return await self._arun(request, config)
@@ -489,14 +495,20 @@ def _with_session(config: RunnableConfig | None, session: str) -> RunnableConfig
     return whole
 
 
-def _unwatched(config: RunnableConfig) -> RunnableConfig:
-    """What a tool may read of the config; the rest is for callbacks, and costs 70 us a step where there are none."""
-    return {"configurable": config.get("configurable", {})}
+def _unwatched(config: RunnableConfig, given: RunnableConfig | None) -> RunnableConfig:
+    """The config where nobody is watching: what the caller gave, and no defaults, which cost 70 us a step."""
+    own: Any = {key: value for key, value in (given or {}).items() if key != "callbacks"}
+    own["configurable"] = config.get("configurable", {})
+    return cast("RunnableConfig", own)
+
+
+def _clean_message(message: BaseMessage) -> BaseMessage:
+    return message if is_clean(message.content) else message.model_copy(update={"content": clean_json(message.content)})
 
 
 def _messages_of(history: Any) -> tuple[BaseMessage, ...]:
     try:
-        return tuple(convert_to_messages(history))
+        return tuple(map(_clean_message, convert_to_messages(history)))
     except (TypeError, ValueError, NotImplementedError) as error:
         raise InputError(
             f"chat_history is {shorten(repr(history))}: give LangChain messages, such as HumanMessage and AIMessage."

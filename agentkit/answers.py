@@ -89,7 +89,7 @@ class StructuredOutput:
         """
         from agentkit.tools.json_reader import read_json
 
-        return self.model.model_validate(read_json(text))
+        return self.model.model_validate_json(json.dumps(read_json(text)))
 
     def __call__(self, reply: Reply) -> Complaint | None:
         """Complain about an answer that does not fit, with what is wrong and the schema."""
@@ -101,6 +101,8 @@ class StructuredOutput:
             problem = "; ".join(
                 f"{'.'.join(map(str, e['loc'])) or 'the value'}: {e['msg']}" for e in error.errors()[:5]
             )
+        except Exception as error:  # a validator of the caller's own may raise anything
+            problem = f"{type(error).__name__}: {shorten(error, 300)}"
         else:
             return None
         schema = json.dumps(self.schema, ensure_ascii=False)

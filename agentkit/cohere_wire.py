@@ -138,6 +138,16 @@ def response_message(response: Mapping[str, Any], model: str | None = None) -> A
         raise ModelError(
             f"Cohere's response holds no message; try again, or report the response's id: {response.get('id')}."
         )
+    try:
+        return _message(response, body, model)
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise ModelError(
+            f"Cohere's response {response.get('id')} is not of the documented form ({type(error).__name__}: {error}); "
+            "try again, or report the response's id."
+        ) from error
+
+
+def _message(response: Mapping[str, Any], body: Mapping[str, Any], model: str | None) -> AIMessage:
     content, offsets = _content(body.get("content") or ())
     calls, invalid = read_calls(body.get("tool_calls") or ())
     extra: dict[str, Any] = {}

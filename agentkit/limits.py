@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import inf
 from typing import get_args, get_type_hints
 
 from agentkit.errors import ConfigError
@@ -77,7 +78,7 @@ class Limits:
             value = getattr(self, name)
             if value is None and optional:
                 continue
-            if isinstance(value, bool) or not isinstance(value, int if whole else (int, float)) or not value > 0:
+            if isinstance(value, bool) or not isinstance(value, int if whole else (int, float)) or not 0 < value < inf:
                 what = "a whole number from 1" if whole else "a number above 0"
                 raise ConfigError(
                     f"Limits.{name} is {value!r}: give {what}{', or None for no limit' if optional else ''}."

@@ -277,7 +277,8 @@ def _with_own_ids(calls: Iterable[ToolCall], taken: set[str], round_number: int)
 def _echo(reply: Reply, calls: Sequence[ToolCall]) -> AIMessage:
     """The model's message as it goes back: its own, unless ids or unreadable arguments had to be mended."""
     message = reply.message
-    if not message.invalid_tool_calls and [c["id"] for c in message.tool_calls] == [c.id for c in calls]:
+    as_said = [(c["id"], c["name"]) for c in message.tool_calls]
+    if not message.invalid_tool_calls and as_said == [(c.id, c.name) for c in calls]:
         return message
     tool_calls = [{"name": c.name, "args": c.arguments, "id": c.id, "type": "tool_call"} for c in calls]
     return message.model_copy(update={"tool_calls": tool_calls, "invalid_tool_calls": []})

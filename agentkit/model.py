@@ -55,6 +55,10 @@ _FINISH: dict[str, Finish] = {
 }
 
 
+UNNAMED = "unnamed_tool"
+"""Stands for the name of a call the model gave none, so that it can be answered like any other."""
+
+
 class Edge:
     """One chat model with one set of tools."""
 
@@ -278,9 +282,9 @@ def _cleaned(message: AIMessage) -> AIMessage:
 def _calls(message: AIMessage) -> tuple[ToolCall, ...]:
     if not message.tool_calls and not message.invalid_tool_calls:
         return ()
-    good = [ToolCall(id=c["id"] or "", name=c["name"], arguments=c["args"]) for c in message.tool_calls]
+    good = [ToolCall(id=c["id"] or "", name=c["name"] or UNNAMED, arguments=c["args"]) for c in message.tool_calls]
     bad = [
-        ToolCall(id=c["id"] or "", name=c["name"] or "", error=c["error"] or "not JSON", raw=c["args"] or "")
+        ToolCall(id=c["id"] or "", name=c["name"] or UNNAMED, error=c["error"] or "not JSON", raw=c["args"] or "")
         for c in message.invalid_tool_calls
     ]
     return tuple(good + bad)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from math import inf
 from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
 
 from agentkit.errors import ConfigError
@@ -46,7 +47,7 @@ class ToolPolicy:
             raise ConfigError(
                 f"ToolPolicy.timeout_s is {self.timeout_s!r}: give seconds, None for no limit, or 'inherit'."
             )
-        if isinstance(self.timeout_s, (int, float)) and not self.timeout_s > 0:
+        if isinstance(self.timeout_s, (int, float)) and not 0 < self.timeout_s < inf:
             raise ConfigError(f"ToolPolicy.timeout_s is {self.timeout_s}: it must be above 0; None means no limit.")
         if isinstance(self.retry, bool) or not isinstance(self.retry, int) or self.retry < 0:
             raise ConfigError(f"ToolPolicy.retry is {self.retry!r}: give a whole number from 0.")

@@ -95,6 +95,11 @@ def invalid_arguments(name: str, problems: Iterable[str], expected: str) -> str:
     return f"{name} was not called: invalid arguments. {'; '.join(problems)}. Expected: {expected}."
 
 
+def no_time(name: str) -> str:
+    """There is no time left for the call."""
+    return f"{shorten(name)} was not called: no time of this run is left."
+
+
 def tool_failed(name: str, error: BaseException) -> str:
     """The tool raised."""
     text = shorten(str(error), 2000)

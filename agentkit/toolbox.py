@@ -11,9 +11,10 @@ import json
 import re
 import time
 from collections import deque
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import partial, wraps
+from types import CoroutineType, FunctionType, GeneratorType
 from typing import Any
 
 from langchain_core.messages import ToolMessage
@@ -26,7 +27,7 @@ from agentkit.direct import DirectCall, direct_call
 from agentkit.errors import ConfigError
 from agentkit.loop import Act
 from agentkit.policy import Outcome, ToolPolicy, policy_of
-from agentkit.text import clean, shorten
+from agentkit.text import clean, clean_json, shorten
 from agentkit.turn import Artifact, ErrorKind, Observation, ToolCall
 
 RESERVED_NAMES = frozenset({"recall"})
@@ -35,6 +36,7 @@ RESERVED_NAMES = frozenset({"recall"})
 RETRY_BASE_S = 0.1
 """Seconds before the second try of a tool whose policy allows one; twice as long before each further try."""
 
+_ADDRESS = re.compile(r" at 0x[0-9A-Fa-f]+")
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 
@@ -111,7 +113,8 @@ class Toolbox:
         """Run the calls, side by side; results in the order of the calls, each as soon as those before it are there."""
         prepared = self._prepared(act)
         first = prepared[0]
-        if len(prepared) == 1 and isinstance(first, _Entry) and _least(first.timeout_s, act.seconds_left) is None:
+        no_limit = isinstance(first, _Entry) and _least(first.timeout_s, act.seconds_left) is None
+        if len(prepared) == 1 and isinstance(first, _Entry) and no_limit and first.is_sync:
             yield _guarded(first, act.calls[0], config)
             return
         deadline = None if act.seconds_left is None else time.monotonic() + act.seconds_left
@@ -164,6 +167,8 @@ def _entry(tool: BaseTool, default_timeout_s: float | None) -> _Entry:
     policy = policy_of(tool)
     coroutine = getattr(tool, "coroutine", None)
     is_async = coroutine is not None or (not hasattr(tool, "coroutine") and type(tool)._arun is not BaseTool._arun)
+    if coroutine is not None:
+        tool = tool.model_copy(update={"coroutine": _without_exit(coroutine)})
     return _Entry(
         tool=tool,
         policy=policy,
@@ -176,6 +181,19 @@ def _entry(tool: BaseTool, default_timeout_s: float | None) -> _Entry:
         is_sync=getattr(tool, "func", tool) is not None,
         direct=direct_call(tool),
     )
+
+
+def _without_exit(coroutine: Any) -> Any:
+    """`coroutine` with SystemExit as an ordinary error: in the task LangChain makes of it, it would end the program."""
+
+    @wraps(coroutine)
+    async def guarded(*args: Any, **kwargs: Any) -> Any:
+        try:
+            return await coroutine(*args, **kwargs)
+        except SystemExit as error:
+            raise RuntimeError(f"SystemExit: {error}") from error
+
+    return guarded
 
 
 def _wants_call_id(tool: BaseTool) -> bool:
@@ -216,6 +234,8 @@ def _started(entry: _Entry | Observation, call: ToolCall, config: RunnableConfig
     if isinstance(entry, Observation):
         return _Running(entry, None, now)
     timeout_s = _least(entry.timeout_s, _until(deadline))
+    if timeout_s == 0:
+        return _Running(_failure(prompts.no_time(call.name), "not_run"), None, now)
     return _Running(workers.start(partial(_guarded, entry, call, config)), timeout_s, now)
 
 
@@ -229,12 +249,14 @@ def _guarded(entry: _Entry, call: ToolCall, config: RunnableConfig) -> Observati
     for tries in range(1, entry.policy.retry + 2):
         try:
             raw = _invoked(entry, call, config)
-        except (Exception, SystemExit) as error:
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # whatever it is, it is the tool's, and the model reads it
             if tries <= entry.policy.retry and _may_pass(error):
                 time.sleep(RETRY_BASE_S * 2 ** (tries - 1))
                 continue
             return _raised(entry, call, error, time.perf_counter() - began, tries)
-        return observe(call.name, raw, time.perf_counter() - began, tries)
+        return _observed(call.name, raw, time.perf_counter() - began, tries)
     raise AssertionError("unreachable: the last try returns")
 
 
@@ -249,7 +271,7 @@ def _invoked(entry: _Entry, call: ToolCall, config: RunnableConfig) -> Any:
 
 def _may_pass(error: BaseException) -> bool:
     """Whether another try could do better: arguments that do not fit will not fit the next time."""
-    return not isinstance(error, (ValidationError, SystemExit))
+    return isinstance(error, Exception) and not isinstance(error, ValidationError)
 
 
 async def _awaited(
@@ -263,6 +285,8 @@ async def _awaited(
         return entry
     async with gate:
         timeout_s = _least(entry.timeout_s, _until(deadline))
+        if timeout_s == 0:
+            return _failure(prompts.no_time(call.name), "not_run")
         if entry.is_async:
             return await _awaited_coroutine(entry, call, config, timeout_s)
         return await _awaited_worker(entry, call, config, timeout_s)
@@ -312,12 +336,14 @@ async def _guarded_coroutine(entry: _Entry, call: ToolCall, config: RunnableConf
             if current is not None and current.cancelling():
                 raise
             return _raised(entry, call, error, time.perf_counter() - began, tries)  # the tool cancelled itself
-        except (Exception, SystemExit) as error:
+        except (KeyboardInterrupt, GeneratorExit):
+            raise
+        except BaseException as error:
             if tries <= entry.policy.retry and _may_pass(error):
                 await asyncio.sleep(RETRY_BASE_S * 2 ** (tries - 1))
                 continue
             return _raised(entry, call, error, time.perf_counter() - began, tries)
-        return observe(call.name, raw, time.perf_counter() - began, tries)
+        return _observed(call.name, raw, time.perf_counter() - began, tries)
     raise AssertionError("unreachable: the last try returns")
 
 
@@ -337,6 +363,14 @@ def _collected(job: workers.Job, call: ToolCall) -> Observation:
 # --- from what a tool gave back to an observation ------------------------------------------------------------
 
 
+def _observed(name: str, raw: Any, duration_s: float, tries: int) -> Observation:
+    """`observe`, also where the result itself raises: the call did run, and must not look as if it had not."""
+    try:
+        return observe(name, raw, duration_s, tries)
+    except Exception:
+        return _failure(prompts.not_representable(name, type(raw).__name__), "failed", duration_s, tries)
+
+
 def observe(name: str, raw: Any, duration_s: float = 0.0, tries: int = 1) -> Observation:
     """What a tool returned, as text, status, artifacts and facts.
 
@@ -351,9 +385,9 @@ def observe(name: str, raw: Any, duration_s: float = 0.0, tries: int = 1) -> Obs
         ok = raw.status != "error"
         value = raw.content if raw.artifact is None else raw.artifact
         if isinstance(raw.artifact, Outcome):
-            ok = ok and raw.artifact.ok
-            artifacts = tuple(a for a in raw.artifact.artifacts if isinstance(a, Artifact))
-            facts = dict(raw.artifact.facts)
+            ok = ok and bool(raw.artifact.ok)
+            artifacts = tuple(map(_storable, (a for a in raw.artifact.artifacts or () if isinstance(a, Artifact))))
+            facts = _json_ready(raw.artifact.facts or {})
         raw = raw.content
     text = _as_text(raw)
     if text is None:
@@ -382,6 +416,8 @@ def _as_text(value: Any) -> str | None:
         return "\n".join(str(v.get("text", "")) for v in value)  # LangChain content blocks
     if isinstance(value, BaseModel):
         return value.model_dump_json()
+    if isinstance(value, (set, frozenset)):
+        value = _ordered(value)
     if not isinstance(value, (dict, list, tuple, bool, int, float)):
         return _own_text(value)
     try:
@@ -400,7 +436,23 @@ class _NoTextError(Exception):
     """Something inside a result has no text that means anything."""
 
 
+def _ordered(values: Iterable[Any]) -> list[Any]:
+    """The members of a set in an order that is the same in every process."""
+    return sorted(values, key=lambda value: (type(value).__name__, repr(value)))
+
+
+def _storable(artifact: Artifact) -> Artifact:
+    name = clean(artifact.name)
+    return artifact if name is artifact.name else artifact.model_copy(update={"name": name})
+
+
+def _json_ready(facts: Any) -> dict[str, Any]:
+    return {clean(str(k)): json.loads(json.dumps(clean_json(v), default=_json_default)) for k, v in dict(facts).items()}
+
+
 def _json_default(value: Any) -> Any:
+    if isinstance(value, (set, frozenset)):
+        return _ordered(value)
     text = _own_text(value)
     if text is None:
         raise _NoTextError
@@ -412,8 +464,10 @@ def _own_text(value: Any) -> str | None:
     kind: Any = type(value)
     if kind.__str__ is object.__str__ and kind.__repr__ is object.__repr__:
         return None
+    if isinstance(value, (GeneratorType, CoroutineType, FunctionType)):
+        return None
     try:
-        return str(value)
+        return _ADDRESS.sub("", str(value))  # an address is another one in every run
     except Exception:
         return None
 

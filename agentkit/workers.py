@@ -17,6 +17,8 @@ from contextvars import copy_context
 from typing import Any
 
 MAX_IDLE = 32
+MAX_WAIT_S = 2_000_000.0
+"""The longest wait the system's poll takes, in seconds: 23 days."""
 
 
 class Job:
@@ -32,7 +34,7 @@ class Job:
         self._work = work
         self._context = copy_context()
         self._on_done = on_done
-        self._worker: _Worker | None = None
+        self._worker: _Worker | _LastResort | None = None
         self._lock = threading.Lock()
         self._abandoned = False
 
@@ -44,19 +46,22 @@ class Job:
         worker = self._worker
         assert worker is not None
         try:
-            if not worker.wait_done(timeout_s) and not self.abandon():
-                return False
+            in_time = worker.wait_done(timeout_s)
         except BaseException:  # Ctrl-C while waiting
             self.abandon()
             raise
+        if not in_time:
+            return self.abandon()
         worker.take_done()
         return True
 
     def abandon(self) -> bool:
-        """Give the job up; whether it was done already, so that its result can still be taken."""
+        """Give the job up; whether it was done already, so that its result can still be read."""
         with self._lock:
             self._abandoned = not self.done
-            return self.done
+        if self.done and self._worker is not None:
+            self._worker.take_done()
+        return self.done
 
     def run(self) -> bool:
         """Do the work on the current thread; whether somebody still waits for it."""
@@ -81,8 +86,14 @@ class _Worker:
 
     def __init__(self) -> None:
         self._job: Job | None = None
+        self._pid = os.getpid()
         self._told, self._tell = os.pipe()
-        self._heard, self._answer = os.pipe()
+        try:
+            self._heard, self._answer = os.pipe()
+        except OSError:
+            os.close(self._told)
+            os.close(self._tell)
+            raise
         self._poll = _poller(self._heard)
         threading.Thread(target=self._work, name="agentkit-tool", daemon=True).start()
 
@@ -92,7 +103,7 @@ class _Worker:
         os.write(self._tell, b"x")
 
     def wait_done(self, timeout_s: float | None) -> bool:
-        return timeout_s is None or self._poll(max(0.0, timeout_s))
+        return timeout_s is None or self._poll(min(max(0.0, timeout_s), MAX_WAIT_S))
 
     def take_done(self) -> None:
         """Take the note that the job is done, waiting for it, and let the worker be used again."""
@@ -110,6 +121,8 @@ class _Worker:
             job, self._job = self._job, None
             assert job is not None
             waited_for, tells = job.run(), job.tells
+            if os.getpid() != self._pid:
+                os._exit(0)  # the tool forked: its child must not answer through the parent's pipes
             del job  # an idle worker must not keep the last result alive
             if tells:
                 self._rest()
@@ -120,6 +133,27 @@ class _Worker:
                 break
         for pipe in (self._told, self._heard, self._answer):
             os.close(pipe)
+
+
+class _LastResort:
+    """A thread of its own for one job, where the process has no file descriptors left for pipes."""
+
+    def __init__(self) -> None:
+        self._ended = threading.Event()
+
+    def start(self, job: Job) -> None:
+        job._worker = self
+        threading.Thread(target=self._work, args=(job,), name="agentkit-tool", daemon=True).start()
+
+    def wait_done(self, timeout_s: float | None) -> bool:
+        return self._ended.wait(None if timeout_s is None else min(max(0.0, timeout_s), MAX_WAIT_S))
+
+    def take_done(self) -> None:
+        self._ended.wait()
+
+    def _work(self, job: Job) -> None:
+        job.run()
+        self._ended.set()
 
 
 def _poller(pipe: int) -> Callable[[float], bool]:
@@ -144,17 +178,20 @@ def start(work: Callable[[], Any], on_done: Callable[[], None] | None = None) ->
     """
     job = Job(work, on_done)
     try:
-        worker = _idle.pop()
+        worker: _Worker | _LastResort = _idle.pop()
     except IndexError:
         worker = _new_worker()
     worker.start(job)
     return job
 
 
-def _new_worker() -> _Worker:
+def _new_worker() -> _Worker | _LastResort:
     global _fork_guarded
     if not _fork_guarded:
         _fork_guarded = True
         if hasattr(os, "register_at_fork"):  # threads do not survive a fork; the list of idle ones would
             os.register_at_fork(after_in_child=_idle.clear)
-    return _Worker()
+    try:
+        return _Worker()
+    except OSError:
+        return _LastResort()

@@ -95,11 +95,12 @@ def test_help_lists_the_commands(cli):
         "chat",
         "sessions",
         "show",
+        "eval",
         "extract",
     ]
 
 
-@pytest.mark.parametrize("command", ["demo", "ask", "chat", "sessions", "show", "extract"])
+@pytest.mark.parametrize("command", ["demo", "ask", "chat", "sessions", "show", "eval", "extract"])
 def test_every_command_has_help(cli, command):
     code, out, _ = cli(command, "--help")
     assert code == 0

@@ -81,7 +81,8 @@ def test_a_success_or_another_error_starts_the_count_anew():
     assert turn.stop_reason == "max_steps"
     streaks = FailureStreaks()
     bad, good = Step(tool="t", observation="no", ok=False), Step(tool="t", observation="yes")
-    assert not streaks.repeated([bad, bad, good, bad, bad], 3)
+    for round_of in ([bad], [bad], [good], [bad], [bad, bad, bad]):
+        assert not streaks.repeated(round_of, 3), "calls of one reply count once"
     assert streaks.repeated([bad], 3)
     assert not streaks.repeated([bad], None)
 
@@ -96,7 +97,9 @@ def test_made_up_tool_names_count_together():
     ("one", "other", "same"),
     [
         ("No such file: 'a.csv'", "No such file: 'b.csv'", True),
-        ('line 1\nKeyError: "x"', 'line 7\nKeyError: "y"', True),
+        ("line 1\nKeyError: 'x'", "line 7\nKeyError: 'x'", True),
+        ("KeyError: 'x'", "KeyError: 'y'", False),
+        ("can't do a isn't", "can't do b isn't", False),
         ("KeyError: 1", "ValueError: 1", False),
         ("", "x", False),
     ],
