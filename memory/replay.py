@@ -42,7 +42,7 @@ def check_mode(mode: str) -> ReplayMode:
     return mode  # type: ignore[return-value]
 
 
-def turn_messages(remembered: MemoryObject, mode: ReplayMode) -> list[BaseMessage]:
+def turn_messages(remembered: MemoryObject, mode: ReplayMode, known=None) -> list[BaseMessage]:
     """The messages one turn is replayed as."""
     if mode == "none":
         return []
@@ -52,6 +52,10 @@ def turn_messages(remembered: MemoryObject, mode: ReplayMode) -> list[BaseMessag
     question = HumanMessage(remembered.question if remembered.question.strip() else "(empty question)")
     if mode == "dialogue" or not remembered.actions:
         return [question, answer]
+    if known is not None:
+        from agentkit.memory.note import note as nn
+        known.turn(remembered.question, remembered.answer)
+        return [question, SystemMessage(nn(remembered, known)), answer]
     if mode == "objects":
         return [question, SystemMessage(note(remembered)), answer]
     return [question, *_calls(remembered), answer]
@@ -99,8 +103,11 @@ def replay(
     if mode == "none":
         return []
     if max_tokens is None:
-        turns = [turn_messages(remembered, mode) for remembered in newest_first]
-        return [message for turn in reversed(turns) for message in turn]
+        from agentkit.memory.known import Known
+
+        known = Known()
+        turns = [turn_messages(remembered, mode, known) for remembered in reversed(list(newest_first))]
+        return [message for turn in turns for message in turn]
     return _within(newest_first, mode, max_tokens, count)
 
 
