@@ -43,7 +43,7 @@ class Known:
         """Take a value that is shown under a key; `place` is where exactly, for values that only mean themselves there."""
         text = spell(value)
         self._pairs.add((key, text))
-        self._latest[place, key] = text
+        self._latest[place, key] = self._latest["", key] = text
 
     def has(self, place: str, key: str, value: Any) -> bool:
         """Whether a value need not be written again.
@@ -55,6 +55,8 @@ class Known:
         if self._latest.get((place, key)) == text:
             return True
         kind = kind_of(value)
+        if kind is not Kind.TRIVIAL and self._latest.get(("", key)) == text:
+            return True
         if kind in (Kind.IDENTIFIER, Kind.DATE) or (kind in (Kind.CODE, Kind.NAME, Kind.PROSE) and len(text) >= 5):
             return (key, text) in self._pairs or (kind not in (Kind.CODE, Kind.NAME) and is_telling(text) and self.says(text))
         return kind == Kind.NUMBER and is_telling(text) and self.says(text)

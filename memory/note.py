@@ -10,13 +10,13 @@ from agentkit.memory.objects import Action, MemoryObject
 from agentkit.memory.render import DETAILS, FactWriter, facts_text
 from agentkit.memory.values import spell
 
-MAX_BLOCK_CHARS = 4000
+NEAR_CHARS = 200
 
 
 def note(remembered: MemoryObject, known: Known) -> str:
     """The record of a turn's chain; `known` learns what it shows."""
     known.argument_keys.update(key for action in remembered.actions for key in action.input)
-    head = "[Tool record]"
+    head = "Record:"
     return "\n".join([head, *(action_text(action, known) for action in remembered.actions)])
 
 
@@ -30,7 +30,8 @@ def action_text(action: Action, known: Known, *, cap: int | None = None) -> str:
     for shown in writer.shown:
         known.add(*shown)
     known.read(text)
-    known.titles = {} if known.titles == writer.titles else writer.titles
+    near = len(text) <= NEAR_CHARS and known.titles != writer.titles
+    known.titles = writer.titles if near else {}
     if writer.cut:
         text = f"{text} … {action.reference}" if text else f"… {action.reference}"
     return "\n".join([f"{line} → {text}" if text else line, *blocks])

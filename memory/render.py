@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import groupby, pairwise
 from typing import Any
 
 from agentkit.memory.facts import gist
@@ -42,10 +42,10 @@ DETAILS = (
     Detail(Kind.TRIVIAL, 400, 30, 30),
     Detail(Kind.PROSE, 300, 20, 20),
     Detail(Kind.PROSE, 200, 16, 12),
-    Detail(Kind.NAME, 80, 12, 10),
-    Detail(Kind.CODE, 60, 10, 8),
-    Detail(Kind.NUMBER, 60, 10, 8),
-    Detail(Kind.DATE, 60, 8, 8),
+    Detail(Kind.NAME, 80, 12, 12),
+    Detail(Kind.CODE, 60, 10, 12),
+    Detail(Kind.NUMBER, 60, 10, 12),
+    Detail(Kind.DATE, 60, 8, 10),
 )
 
 
@@ -104,7 +104,7 @@ class FactWriter:
         return None if text is None else f"{key}{sign}{text}"
 
     def _leaf(self, place: str, key: str, value: Any) -> str | None:
-        if value in ("", [], {}):
+        if value is None or value in ("", [], {}):
             return None
         if not self._wanted(key, value):
             return None
@@ -152,7 +152,9 @@ class FactWriter:
                 flat = [row for item in items for row in item if isinstance(row, dict)]
                 return self._table(key, flat, place, more=more) if flat else None
             return self._nested(key, items, place, more)
-        new = [item for item in items if self._wanted(key, item) and not self._has(place, key, item)]
+        if 2 * sum(self._wanted(key, item) for item in items) < len(items):
+            return None  # a list is judged as one, so that none of its identifiers is lost for its looks
+        new = [item for item in items if not self._has(place, key, item)]
         new = list(dict.fromkeys(new))
         if not new:
             return None
@@ -227,14 +229,14 @@ class FactWriter:
                 before = row.get(shared)
                 line = f"{shared} {self._cell(before)}: {line}"
             parts.append(line)
-        return f"({', '.join(columns)}) {'; '.join(parts)}"
+        return f"({_headings(columns)}) {'; '.join(parts)}"
 
     def _titles(self, place: str, columns: Sequence[str]) -> str:
         """The names of the columns, unless the call before had the same table."""
         self.titles[self._at(place)] = tuple(columns)
         if self._known.titles.get(self._at(place)) == tuple(columns):
             return ""
-        return f" ({', '.join(columns)})"
+        return f" ({_headings(columns)})"
 
     def _cell(self, value: Any) -> str:
         if isinstance(value, (dict, list)):
@@ -278,6 +280,16 @@ class FactWriter:
             and (isinstance(row[c], (dict, list)) or not self._has(f"{place}.{c}", c, row[c]))
             for c in columns
         )
+
+
+def _headings(columns: Sequence[str]) -> str:
+    """The names of columns, those of one parent together: ``id, price {net, gross}``."""
+    parts = []
+    for parent, group in groupby(columns, lambda c: c.rpartition(".")[0]):
+        names = [c.rpartition(".")[2] if parent else c for c in group]
+        parts.append(f"{parent} {{{', '.join(names)}}}" if parent and len(names) > 1 else
+                     ", ".join(f"{parent}.{n}" if parent else n for n in names))
+    return ", ".join(parts)
 
 
 def _identifying(columns: Sequence[str], rows: Sequence[Mapping[str, Any]]) -> str | None:
@@ -368,6 +380,8 @@ def facts_text(known: Known, tool: str, facts: Mapping[str, Any], *, cap: int | 
     for detail in DETAILS[first:]:
         writer = FactWriter(known, tool, detail, inputs)
         text = writer.facts(facts)
+        if detail is DETAILS[0] and len(writer.shown) > 3 and any(kind_of(v) is Kind.TRIVIAL for *_, v in writer.shown):
+            continue
         if cap is None:
             cap = share(len(text))
         if len(text) <= cap:
@@ -380,4 +394,4 @@ def share(chars: int) -> int:
     return int(min(chars, SMALL + max(0, chars - SMALL) * 0.25, LARGE))
 
 
-SMALL, LARGE = 200, 900
+SMALL, LARGE = 230, 600
