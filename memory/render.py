@@ -18,6 +18,7 @@ from agentkit.memory.values import Kind, is_telling, kind_of, spell
 
 CUT = "…"
 BOOST = False
+LONG_TEXT = 400
 ROWS4 = 4
 
 
@@ -41,11 +42,12 @@ class Detail:
 DETAILS = (
     Detail(Kind.TRIVIAL, 400, 30, 30),
     Detail(Kind.PROSE, 300, 20, 20),
-    Detail(Kind.PROSE, 200, 16, 12),
-    Detail(Kind.NAME, 80, 12, 12),
-    Detail(Kind.CODE, 60, 10, 12),
-    Detail(Kind.NUMBER, 60, 10, 12),
-    Detail(Kind.DATE, 60, 8, 10),
+    Detail(Kind.PROSE, 260, 16, 12),
+    Detail(Kind.PROSE, 260, 12, 12),
+    Detail(Kind.NAME, 260, 12, 12),
+    Detail(Kind.CODE, 260, 10, 12),
+    Detail(Kind.NUMBER, 260, 10, 12),
+    Detail(Kind.DATE, 260, 8, 10),
 )
 
 
@@ -132,7 +134,7 @@ class FactWriter:
 
     def _wanted(self, key: str, value: Any) -> bool:
         kind = kind_of(value)
-        if kind <= self._detail.kind:
+        if kind <= self._detail.kind or (kind is Kind.PROSE and len(str(value)) > LONG_TEXT):
             return True
         if BOOST and _name(key) in self._known.argument_keys and kind < Kind.PROSE:
             return True
