@@ -61,11 +61,14 @@ class Known:
             return (key, text) in self._pairs or (kind not in (Kind.CODE, Kind.NAME) and is_telling(text) and self.says(text))
         return kind == Kind.NUMBER and is_telling(text) and self.says(text)
 
-    def acknowledges(self, text: str) -> bool:
-        """Whether a text says no more than that a call has worked: all its words are known or words of success."""
+    def acknowledges(self, text: str, tool: str = "") -> bool:
+        """Whether a text says no more than that a call of `tool` has worked: in words known, or words of success."""
         found = list(words(text))
-        return len(found) <= 16 and all(w in _SUCCESS or w in self._words for w in found) and any(
-            w in _SUCCESS for w in found
+        stems = {part[:4] for part in tool.lower().replace("-", "_").split("_") if len(part) >= 4}
+        return (
+            len(found) <= 16
+            and any(word in _SUCCESS for word in found)
+            and all(word in _SUCCESS or word in self._words or word[:4] in stems for word in found)
         )
 
 

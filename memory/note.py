@@ -55,8 +55,8 @@ def _call(action: Action, known: Known) -> tuple[str, list[str]]:
     for key, value in action.input.items():
         if isinstance(value, str) and "\n" in value.strip("\n"):
             blocks.append(_block(key, value, action, known))
-        elif isinstance(value, str) and len(value) > 45 and known.says(value):
-            short[key] = value[:28].rsplit(" ", 1)[0] + " …"
+        elif isinstance(value, str) and len(value) > 36 and known.says(value):
+            short[key] = value[:24].rsplit(" ", 1)[0] + " …"
         else:
             short[key] = value
     before = known.calls.get(action.tool)
@@ -65,7 +65,7 @@ def _call(action: Action, known: Known) -> tuple[str, list[str]]:
     if before is not None and len(short) > 1 and before.keys() == action.input.keys():
         changed = {k: v for k, v in short.items() if before.get(k) != action.input[k]}
         same = {k: v for k, v in short.items() if k not in changed}
-        if len(str(same)) > 40:
+        if len(str(same)) > 30:
             short, again = changed, " again with" if changed else " again"
     writer = FactWriter(Known(), action.tool, DETAILS[0])
     arguments = ", ".join(writer._pairs(short, "", "="))

@@ -123,7 +123,7 @@ class FactWriter:
     def _says_only_that_it_worked(self, key: str, value: Any) -> bool:
         if value is True:
             return not {"ok", "success", "status"}.isdisjoint(key.lower().replace("-", "_").split("_"))
-        return isinstance(value, str) and self._known.acknowledges(value)
+        return isinstance(value, str) and self._known.acknowledges(value, self._tool)
 
     def _written(self, value: Any) -> str:
         text = spell(value)
