@@ -70,6 +70,10 @@ class FactWriter:
             return self._bare(facts["result"])
         return ", ".join(self._pairs(facts, ""))
 
+    def arguments(self, arguments: Mapping[str, Any]) -> str:
+        """The arguments of a call."""
+        return ", ".join(self._pairs(arguments, "", "="))
+
     def _bare(self, value: Any) -> str:
         if value in ([], {}, ""):
             return "(empty)"

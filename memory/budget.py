@@ -1,0 +1,178 @@
+"""Which form each turn is replayed in, so that all of them together keep within a budget.
+
+All turns that can be shown are first given a line; what is left of the budget then takes them up step by step,
+the newest first. The border between two forms moves in batches, so that most new turns leave the replay of the
+older ones as it was and a provider's prompt cache holds.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+from langchain_core.messages import AIMessage, BaseMessage, SystemMessage
+
+from agentkit.errors import InputError
+from agentkit.memory.forms import FULL, LAST_RESORTS, LINE, STEPS, Form, ReplayMode, left_out, line, turn_messages
+from agentkit.memory.known import Known
+from agentkit.memory.objects import MemoryObject
+
+CountTokens = Callable[[str], int]
+
+MESSAGE_TOKENS = 4
+"""What a message costs beside its text: its role and separators."""
+
+LINES_SHARE = 0.4
+MAX_TURNS = 200
+ROUNDS = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """A replay and how it came about.
+
+    Attributes:
+        messages: The replay.
+        forms: The form of each turn that is shown, by its number, oldest first.
+        left_out: How many older turns are only counted.
+    """
+
+    messages: list[BaseMessage]
+    forms: dict[int, Form]
+    left_out: int
+
+
+def cost(messages: Iterable[BaseMessage], count: CountTokens) -> int:
+    """Tokens of messages: their texts and calls, and `MESSAGE_TOKENS` for each."""
+    return sum(count(message_text(m)) + MESSAGE_TOKENS for m in messages)
+
+
+def message_text(message: BaseMessage) -> str:
+    """All that a message says, its calls included."""
+    calls = message.tool_calls if isinstance(message, AIMessage) else []
+    said = [f"{c['name']} {json.dumps(c['args'], ensure_ascii=False, default=repr)}" for c in calls]
+    return "\n".join([str(message.content), *said])
+
+
+def whole(newest_first: Iterable[MemoryObject], mode: ReplayMode) -> Plan:
+    """The replay of all turns in full."""
+    turns = list(newest_first)[::-1]
+    return _render(turns, [FULL] * len(turns), 0, mode)
+
+
+def within(newest_first: Iterable[MemoryObject], mode: ReplayMode, max_tokens: int, count: CountTokens) -> Plan:
+    """The replay that keeps within a budget.
+
+    Raises:
+        InputError: Not even the line that counts the turns fits.
+    """
+    turns = _within_reach(newest_first, mode, max_tokens, count)
+    if not turns:
+        return Plan([], {}, 0)
+    everything = _render(turns, [FULL] * len(turns), turns[0].number - 1, mode)
+    if turns[0].number == 1 and cost(everything.messages, count) <= max_tokens:
+        return everything
+    prices = [[cost(_alone(turn, mode, form), count) for form in STEPS] for turn in turns]
+    best, allowed = None, max_tokens
+    for _ in range(ROUNDS):
+        forms = _choose(turns, prices, allowed)
+        plan = _render(turns, forms, 0, mode) if forms else None
+        used = cost(plan.messages, count) if plan else 0
+        if plan is not None and used <= max_tokens:
+            if best is None or allowed > best[0]:
+                best = (allowed, plan)
+            if all(form is FULL for form in forms):
+                break
+            step = max_tokens - used
+        else:
+            step = -max(used - max_tokens, 1)
+            if best is not None:
+                step = (best[0] - allowed) // 2
+        if abs(step) <= max_tokens // 100:
+            break
+        allowed += step
+    return best[1] if best is not None else _last_resort(turns[-1], mode, max_tokens, count)
+
+
+def _within_reach(
+    newest_first: Iterable[MemoryObject], mode: ReplayMode, max_tokens: int, count: CountTokens
+) -> list[MemoryObject]:
+    """The newest turns of which at least a line may be shown, oldest first; no more are read."""
+    turns: list[MemoryObject] = []
+    used = 0
+    for remembered in newest_first:
+        turns.append(remembered)
+        used += count(line(remembered, mode, Known()))
+        if used > max_tokens or len(turns) >= MAX_TURNS:
+            break
+    return turns[::-1]
+
+
+def _choose(turns: Sequence[MemoryObject], prices: Sequence[Sequence[int]], allowed: int) -> list[Form | None]:
+    """A form for each turn, None for those only counted; [] where not even the newest fits."""
+    steps = [len(STEPS)] * len(turns)
+    left = allowed - 3 * MESSAGE_TOKENS - 12
+    for step in range(len(STEPS) - 1, -1, -1):
+        border = len(turns)
+        spent = 0
+        for i in range(len(turns) - 1, -1, -1):
+            price = prices[i][step] - (prices[i][steps[i]] if steps[i] < len(STEPS) else 0)
+            if spent + price > left:
+                break
+            spent += price
+            border = i
+        border = _in_batches(border, turns)
+        for i in range(border, len(turns)):
+            left -= prices[i][step] - (prices[i][steps[i]] if steps[i] < len(STEPS) else 0)
+            steps[i] = step
+    if steps[-1] == len(STEPS):
+        return []
+    return [STEPS[step] if step < len(STEPS) else None for step in steps]
+
+
+def _in_batches(border: int, turns: Sequence[MemoryObject]) -> int:
+    """The border moved towards the newest turn, to where a batch of turns begins."""
+    size = 1 if turns[-1].number <= 8 else 2 if turns[-1].number <= 24 else 4
+    while border < len(turns) - 1 and border > 0 and (turns[border].number - 1) % size:
+        border += 1
+    return border
+
+
+def _render(turns: Sequence[MemoryObject], forms: Sequence[Form | None], before: int, mode: ReplayMode) -> Plan:
+    """The messages of turns in their forms: a line for what is left out, the one-liners, and the rest."""
+    known = Known()
+    shown = [(turn, form) for turn, form in zip(turns, forms, strict=True) if form is not None]
+    gone = shown[0][0].number - 1 if shown else before
+    lines = [left_out(gone)] if gone else []
+    lines += [line(turn, mode, known) for turn, form in shown if form is LINE]
+    messages: list[BaseMessage] = [SystemMessage("\n".join(lines))] if lines else []
+    for turn, form in shown:
+        if form is not LINE:
+            messages += turn_messages(turn, mode, known, form)
+    return Plan(messages, {turn.number: form for turn, form in shown}, gone)
+
+
+def _alone(turn: MemoryObject, mode: ReplayMode, form: Form) -> list[BaseMessage]:
+    known = Known()
+    return [SystemMessage(line(turn, mode, known))] if form is LINE else turn_messages(turn, mode, known, form)
+
+
+def _last_resort(newest: MemoryObject, mode: ReplayMode, max_tokens: int, count: CountTokens) -> Plan:
+    """The newest turn's words as far as they fit, else only the count of turns."""
+    for form in LAST_RESORTS:
+        plan = _render([newest], [form], 0, mode)
+        if cost(plan.messages, count) <= max_tokens:
+            return plan
+    only = [SystemMessage(left_out(newest.number))]
+    if cost(only, count) > max_tokens:
+        raise InputError(
+            f"max_tokens is {max_tokens}: not even the line that says how many turns are left out fits "
+            f"({cost(only, count)} tokens). Give more, or None for no limit."
+        )
+    return Plan(only, {}, newest.number)
+
+
+def forms_in_order(plan: Plan) -> Iterator[tuple[int, str]]:
+    """Each shown turn's number and the name of its form."""
+    return ((number, form.name) for number, form in plan.forms.items())

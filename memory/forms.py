@@ -1,0 +1,123 @@
+"""The forms a turn is replayed in, from whole to one line, and the messages each of them is."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, SystemMessage, ToolMessage
+
+from agentkit.memory.facts import gist
+from agentkit.memory.known import Known
+from agentkit.memory.note import NoteStyle, note, outcome_text
+from agentkit.memory.objects import MemoryObject
+from agentkit.text import head_and_tail, shorten
+
+ReplayMode = Literal["none", "answers", "dialogue", "objects", "calls"]
+
+
+@dataclass(frozen=True, slots=True)
+class Form:
+    """How much of a turn is replayed.
+
+    Attributes:
+        name: For `explain`.
+        question: Characters of the question; None for all of it.
+        answer: Characters of the answer; None for all of it.
+        style: How its calls are written; None for not at all.
+    """
+
+    name: str
+    question: int | None
+    answer: int | None
+    style: NoteStyle | None
+
+
+FULL = Form("full", None, None, NoteStyle())
+BRIEF = Form("brief", 600, 600, NoteStyle(detail=4, cap=180, block=600))
+GIST = Form("gist", 240, 240, NoteStyle(detail=6, cap=110, block=160))
+LINE = Form("one line", 90, 120, NoteStyle(detail=7, cap=70, block=60))
+WORDS = Form("words only", 300, 300, None)
+FEW_WORDS = Form("few words", 100, 100, None)
+STEPS = (FULL, BRIEF, GIST, LINE)
+LAST_RESORTS = (WORDS, FEW_WORDS)
+
+
+def turn_messages(remembered: MemoryObject, mode: ReplayMode, known: Known, form: Form = FULL) -> list[BaseMessage]:
+    """The messages one turn is replayed as; `known` learns what they say.
+
+    Args:
+        remembered: The turn.
+        mode: The way to remember.
+        known: What the replay says before them.
+        form: How much of it.
+    """
+    if mode == "none":
+        return []
+    answer = _cut(remembered.answer, form.answer)
+    if mode == "answers":
+        return [AIMessage(answer)]
+    question = _cut(remembered.question, form.question) if remembered.question.strip() else "(empty question)"
+    known.turn(question, answer)
+    messages: list[BaseMessage] = [HumanMessage(question)]
+    if remembered.actions and form.style is not None and mode == "objects":
+        messages.append(SystemMessage(note(remembered, known, form.style)))
+    elif remembered.actions and form.style is not None and mode == "calls":
+        messages += _calls(remembered, known, form.style)
+    return [*messages, AIMessage(answer)]
+
+
+def line(remembered: MemoryObject, mode: ReplayMode, known: Known) -> str:
+    """A turn on one line."""
+    answer = _one_line(remembered.answer, LINE.answer or 0)
+    if mode == "answers":
+        return f"Turn {remembered.number}: {answer}"
+    question = _one_line(remembered.question, LINE.question or 0) or "(empty question)"
+    known.turn(question, answer)
+    done = ""
+    if mode in ("objects", "calls") and remembered.actions and LINE.style is not None:
+        done = " | " + "; ".join(" ".join(text.split()) for text in note(remembered, known, LINE.style).split("\n")[1:])
+    return f"Turn {remembered.number}: {question}{done} | {answer}"
+
+
+def left_out(turns: int) -> str:
+    """The line that stands for turns of which nothing is replayed."""
+    return f"[{turns} earlier turn{'s' if turns > 1 else ''} left out: use recall.]"
+
+
+def _calls(remembered: MemoryObject, known: Known, style: NoteStyle) -> list[BaseMessage]:
+    calls = [
+        {"name": a.tool or "unknown", "args": _arguments(a.input, style), "id": a.reference, "type": "tool_call"}
+        for a in remembered.actions
+    ]
+    known.read(json.dumps([call["args"] for call in calls], ensure_ascii=False, default=repr))
+    results: list[BaseMessage] = [
+        ToolMessage(
+            outcome_text(a, known, style) or "(nothing new)",
+            tool_call_id=a.reference,
+            name=a.tool or "unknown",
+            status="success" if a.ok else "error",
+        )
+        for a in remembered.actions
+    ]
+    return [AIMessage("", tool_calls=calls), *results]
+
+
+def _arguments(value: Any, style: NoteStyle) -> Any:
+    """The arguments of a call, long texts cut as the style says."""
+    if isinstance(value, str):
+        return value if style.block is None or len(value) <= style.block else head_and_tail(value, style.block)
+    if isinstance(value, dict):
+        return {key: _arguments(v, style) for key, v in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_arguments(v, style) for v in value]
+    return value
+
+
+def _cut(text: str, max_chars: int | None) -> str:
+    return text if max_chars is None else gist(text, max_chars)
+
+
+def _one_line(text: str, max_chars: int) -> str:
+    return " ".join(gist(shorten(text, 100_000), max_chars).split())
