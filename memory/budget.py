@@ -20,7 +20,7 @@ from agentkit.memory.objects import MemoryObject
 
 CountTokens = Callable[[str], int]
 
-MESSAGE_TOKENS = 4
+MESSAGE_TOKENS = 3
 """What a message costs beside its text: its role and separators."""
 
 LINES_SHARE = 0.4

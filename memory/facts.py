@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import Any
 
 from agentkit.memory.tables import read_table
-from agentkit.memory.values import is_telling, words
+from agentkit.memory.values import Kind, is_telling, kind_of, words
 from agentkit.turn import Step
 
 MAX_ITEMS = 40
@@ -88,12 +88,17 @@ def gist(text: str, max_chars: int) -> str:
     rest: dict[str, None] = {}
     room = max_chars - len(head) - 20
     for word in words(text[len(head) :], lower=False):
-        if is_telling(word) and word.lower() not in seen and word not in rest and len(word) <= 80:
+        if word.lower() not in seen and word not in rest and len(word) <= 80 and _names(word):
             room -= len(word) + 2
             if room < 0:
                 break
             rest[word] = None
     return f"{head} …" + (f" (also: {', '.join(rest)})" if rest else "")
+
+
+def _names(word: str) -> bool:
+    """Whether a word names something: an identifier, a number or a short code, but no time of day."""
+    return (is_telling(word) and kind_of(word) is not Kind.STAMP) or (3 <= len(word) <= 6 and word.isupper())
 
 
 def _cut(text: str, max_chars: int) -> str:

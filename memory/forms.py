@@ -35,9 +35,9 @@ class Form:
 
 
 FULL = Form("full", None, None, NoteStyle())
-BRIEF = Form("brief", 600, 600, NoteStyle(detail=4, cap=180, block=600))
-GIST = Form("gist", 240, 240, NoteStyle(detail=6, cap=110, block=160))
-LINE = Form("one line", 90, 120, NoteStyle(detail=7, cap=70, block=60))
+BRIEF = Form("brief", 600, 600, NoteStyle(detail=4, cap=180, block=600, together=900))
+GIST = Form("gist", 240, 240, NoteStyle(detail=6, cap=110, block=160, together=450))
+LINE = Form("one line", 90, 120, NoteStyle(detail=7, cap=70, block=60, together=200))
 WORDS = Form("words only", 300, 300, None)
 FEW_WORDS = Form("few words", 100, 100, None)
 STEPS = (FULL, BRIEF, GIST, LINE)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from agentkit.memory.known import Known
@@ -28,15 +28,24 @@ class NoteStyle:
         detail: The most detail of a result, as an index of `render.DETAILS`.
         cap: Characters of a result; None for a share of what all of it would take.
         block: Characters of a text of several lines, such as code; None for all of it.
+        together: Characters of all results of a turn; None for no such limit.
     """
 
     detail: int = 0
     cap: int | None = None
     block: int | None = None
+    together: int | None = None
+
+    def shared_by(self, actions: int) -> NoteStyle:
+        """The style of each of so many actions."""
+        if self.together is None or self.cap is None or actions < 2:
+            return self
+        return replace(self, cap=min(self.cap, max(24, self.together // actions)))
 
 
 def note(remembered: MemoryObject, known: Known, style: NoteStyle) -> str:
     """The record of a turn's chain; `known` learns what it shows."""
+    style = style.shared_by(len(remembered.actions))
     known.argument_keys.update(key for action in remembered.actions for key in action.input)
     return "\n".join([HEADING, *(_action(action, known, style) for action in remembered.actions)])
 

@@ -48,7 +48,14 @@ DETAILS = (
     Detail(Kind.CODE, 260, 10, 12),
     Detail(Kind.NUMBER, 260, 10, 12),
     Detail(Kind.DATE, 260, 8, 10),
+    Detail(Kind.DATE, 80, 6, 8),
+    Detail(Kind.IDENTIFIER, 60, 6, 8),
+    Detail(Kind.IDENTIFIER, 40, 3, 5),
+    Detail(Kind.IDENTIFIER, 0, 1, 2),
 )
+USUAL_DETAILS = 8
+"""How many of the details are tried where nothing but the result's own size limits it."""
+
 
 
 class FactWriter:
@@ -138,7 +145,9 @@ class FactWriter:
 
     def _wanted(self, key: str, value: Any) -> bool:
         kind = kind_of(value)
-        if kind <= self._detail.kind or (kind is Kind.PROSE and len(str(value)) > LONG_TEXT):
+        if kind <= self._detail.kind or (
+            kind is Kind.PROSE and self._detail.prose >= 200 and len(str(value)) > LONG_TEXT
+        ):
             return True
         if BOOST and _name(key) in self._known.argument_keys and kind < Kind.PROSE:
             return True
@@ -383,7 +392,7 @@ def facts_text(known: Known, tool: str, facts: Mapping[str, Any], *, cap: int | 
         first: The most detail that is tried.
     """
     text, writer = "", FactWriter(known, tool, DETAILS[0])
-    for detail in DETAILS[first:]:
+    for detail in DETAILS[first:] if cap is not None else DETAILS[first:USUAL_DETAILS]:
         writer = FactWriter(known, tool, detail, inputs)
         text = writer.facts(facts)
         if detail is DETAILS[0] and len(writer.shown) > 3 and any(kind_of(v) is Kind.TRIVIAL for *_, v in writer.shown):
