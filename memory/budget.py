@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from langchain_core.messages import AIMessage, BaseMessage, SystemMessage
 
 from agentkit.errors import InputError
-from agentkit.memory.forms import FULL, LAST_RESORTS, LINE, STEPS, Form, ReplayMode, left_out, line, turn_messages
+from agentkit.memory.forms import FULL, LAST_RESORTS, STEPS, Form, ReplayMode, left_out, line, turn_messages
 from agentkit.memory.known import Known
 from agentkit.memory.objects import MemoryObject
 
@@ -73,7 +73,10 @@ def within(newest_first: Iterable[MemoryObject], mode: ReplayMode, max_tokens: i
     everything = _render(turns, [FULL] * len(turns), turns[0].number - 1, mode)
     if turns[0].number == 1 and cost(everything.messages, count) <= max_tokens:
         return everything
-    prices = [[cost(_alone(turn, mode, form), count) for form in STEPS] for turn in turns]
+    prices = [
+        [cost(_alone(turn, mode, form), count) - (MESSAGE_TOKENS - 1 if form.digest else 0) for form in STEPS]
+        for turn in turns
+    ]
     best, allowed = None, max_tokens
     for _ in range(ROUNDS):
         forms = _choose(turns, prices, allowed)
@@ -103,7 +106,7 @@ def _within_reach(
     used = 0
     for remembered in newest_first:
         turns.append(remembered)
-        used += count(line(remembered, mode, Known()))
+        used += count(line(remembered, mode, Known(), STEPS[-1]))
         if used > max_tokens or len(turns) >= MAX_TURNS:
             break
     return turns[::-1]
@@ -111,32 +114,36 @@ def _within_reach(
 
 def _choose(turns: Sequence[MemoryObject], prices: Sequence[Sequence[int]], allowed: int) -> list[Form | None]:
     """A form for each turn, None for those only counted; [] where not even the newest fits."""
-    steps = [len(STEPS)] * len(turns)
-    left = allowed - 3 * MESSAGE_TOKENS - 12
-    for step in range(len(STEPS) - 1, -1, -1):
-        border = len(turns)
-        spent = 0
-        for i in range(len(turns) - 1, -1, -1):
-            price = prices[i][step] - (prices[i][steps[i]] if steps[i] < len(STEPS) else 0)
-            if spent + price > left:
-                break
-            spent += price
-            border = i
-        border = _in_batches(border, turns)
-        for i in range(border, len(turns)):
-            left -= prices[i][step] - (prices[i][steps[i]] if steps[i] < len(STEPS) else 0)
-            steps[i] = step
-    if steps[-1] == len(STEPS):
+    left = allowed - 2 * MESSAGE_TOKENS - 12  # the message of the digest, and the line that counts
+    last = len(STEPS) - 1
+    first = len(turns)
+    for batch in _batches(turns):
+        price = sum(prices[i][last] for i in batch)
+        if price > left:
+            break
+        left -= price
+        first = batch[0]
+    if first == len(turns):
         return []
-    return [STEPS[step] if step < len(STEPS) else None for step in steps]
+    steps = [last] * len(turns)
+    for step in range(last - 1, -1, -1):
+        for batch in _batches(turns):
+            taken = [i for i in batch if i >= first and steps[i] == step + 1]
+            price = sum(prices[i][step] - prices[i][steps[i]] for i in taken)
+            if price <= left:
+                left -= price
+                for i in taken:
+                    steps[i] = step
+    return [STEPS[step] if i >= first else None for i, step in enumerate(steps)]
 
 
-def _in_batches(border: int, turns: Sequence[MemoryObject]) -> int:
-    """The border moved towards the newest turn, to where a batch of turns begins."""
-    size = 1 if turns[-1].number <= 8 else 2 if turns[-1].number <= 24 else 4
-    while border < len(turns) - 1 and border > 0 and (turns[border].number - 1) % size:
-        border += 1
-    return border
+def _batches(turns: Sequence[MemoryObject]) -> list[list[int]]:
+    """The places of turns that step down together, the newest first; a batch begins at a fixed turn number."""
+    size = 1 if turns[-1].number <= 12 else 2 if turns[-1].number <= 32 else 4
+    batches: dict[int, list[int]] = {}
+    for i, turn in enumerate(turns):
+        batches.setdefault((turn.number - 1) // size, []).append(i)
+    return list(batches.values())[::-1]
 
 
 def _render(turns: Sequence[MemoryObject], forms: Sequence[Form | None], before: int, mode: ReplayMode) -> Plan:
@@ -145,17 +152,17 @@ def _render(turns: Sequence[MemoryObject], forms: Sequence[Form | None], before:
     shown = [(turn, form) for turn, form in zip(turns, forms, strict=True) if form is not None]
     gone = shown[0][0].number - 1 if shown else before
     lines = [left_out(gone)] if gone else []
-    lines += [line(turn, mode, known) for turn, form in shown if form is LINE]
+    lines += [line(turn, mode, known, form) for turn, form in shown if form.digest]
     messages: list[BaseMessage] = [SystemMessage("\n".join(lines))] if lines else []
     for turn, form in shown:
-        if form is not LINE:
+        if not form.digest:
             messages += turn_messages(turn, mode, known, form)
     return Plan(messages, {turn.number: form for turn, form in shown}, gone)
 
 
 def _alone(turn: MemoryObject, mode: ReplayMode, form: Form) -> list[BaseMessage]:
     known = Known()
-    return [SystemMessage(line(turn, mode, known))] if form is LINE else turn_messages(turn, mode, known, form)
+    return [SystemMessage(line(turn, mode, known, form))] if form.digest else turn_messages(turn, mode, known, form)
 
 
 def _last_resort(newest: MemoryObject, mode: ReplayMode, max_tokens: int, count: CountTokens) -> Plan:

@@ -26,21 +26,24 @@ class Form:
         question: Characters of the question; None for all of it.
         answer: Characters of the answer; None for all of it.
         style: How its calls are written; None for not at all.
+        digest: Whether it is a line among those of other turns, not messages of its own.
     """
 
     name: str
     question: int | None
     answer: int | None
     style: NoteStyle | None
+    digest: bool = False
 
 
 FULL = Form("full", None, None, NoteStyle())
-BRIEF = Form("brief", 600, 600, NoteStyle(detail=4, cap=180, block=600, together=900))
-GIST = Form("gist", 240, 240, NoteStyle(detail=6, cap=110, block=160, together=450))
-LINE = Form("one line", 90, 120, NoteStyle(detail=7, cap=70, block=60, together=200))
+BRIEF = Form("brief", 500, 500, NoteStyle(block=600))
+GIST = Form("gist", 140, 280, NoteStyle(detail=3, cap=180, block=200, together=800), digest=True)
+LINE = Form("one line", 80, 150, NoteStyle(detail=5, cap=110, block=80, together=450), digest=True)
+TRACE = Form("trace", 40, 60, NoteStyle(detail=8, cap=60, block=40, together=160), digest=True)
 WORDS = Form("words only", 300, 300, None)
 FEW_WORDS = Form("few words", 100, 100, None)
-STEPS = (FULL, BRIEF, GIST, LINE)
+STEPS = (FULL, BRIEF, GIST, LINE, TRACE)
 LAST_RESORTS = (WORDS, FEW_WORDS)
 
 
@@ -68,17 +71,20 @@ def turn_messages(remembered: MemoryObject, mode: ReplayMode, known: Known, form
     return [*messages, AIMessage(answer)]
 
 
-def line(remembered: MemoryObject, mode: ReplayMode, known: Known) -> str:
-    """A turn on one line."""
-    answer = _one_line(remembered.answer, LINE.answer or 0)
+def line(remembered: MemoryObject, mode: ReplayMode, known: Known, form: Form) -> str:
+    """A turn on one line of the digest: what was asked, what was done, what was said."""
+    answer = _one_line(remembered.output, form.answer or 0) if remembered.output.strip() else ""
     if mode == "answers":
-        return f"Turn {remembered.number}: {answer}"
-    question = _one_line(remembered.question, LINE.question or 0) or "(empty question)"
+        return f"Turn {remembered.number}: {answer or remembered.answer}"
+    question = _one_line(remembered.question, form.question or 0) or "(empty question)"
     known.turn(question, answer)
-    done = ""
-    if mode in ("objects", "calls") and remembered.actions and LINE.style is not None:
-        done = " | " + "; ".join(" ".join(text.split()) for text in note(remembered, known, LINE.style).split("\n")[1:])
-    return f"Turn {remembered.number}: {question}{done} | {answer}"
+    parts = [question]
+    if mode in ("objects", "calls") and remembered.actions and form.style is not None:
+        texts = note(remembered, known, form.style).split("\n")[1:]
+        parts.append("; ".join(" ".join(text.split()) for text in texts))
+    if answer or len(parts) == 1 or remembered.stop_reason != "answered":
+        parts.append(answer or remembered.answer)
+    return f"Turn {remembered.number}: {' | '.join(parts)}"
 
 
 def left_out(turns: int) -> str:
