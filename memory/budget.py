@@ -73,10 +73,7 @@ def within(newest_first: Iterable[MemoryObject], mode: ReplayMode, max_tokens: i
     everything = _render(turns, [FULL] * len(turns), turns[0].number - 1, mode)
     if turns[0].number == 1 and cost(everything.messages, count) <= max_tokens:
         return everything
-    prices = [
-        [cost(_alone(turn, mode, form), count) - (MESSAGE_TOKENS - 1 if form.digest else 0) for form in STEPS]
-        for turn in turns
-    ]
+    prices = list(zip(*(_prices(turns, mode, form, count) for form in STEPS), strict=True))
     best, allowed = None, max_tokens
     for _ in range(ROUNDS):
         forms = _choose(turns, prices, allowed)
@@ -107,7 +104,7 @@ def _within_reach(
     for remembered in newest_first:
         turns.append(remembered)
         used += count(line(remembered, mode, Known(), STEPS[-1]))
-        if used > max_tokens or len(turns) >= MAX_TURNS:
+        if used > 2 * max_tokens or len(turns) >= MAX_TURNS:
             break
     return turns[::-1]
 
@@ -160,9 +157,12 @@ def _render(turns: Sequence[MemoryObject], forms: Sequence[Form | None], before:
     return Plan(messages, {turn.number: form for turn, form in shown}, gone)
 
 
-def _alone(turn: MemoryObject, mode: ReplayMode, form: Form) -> list[BaseMessage]:
+def _prices(turns: Sequence[MemoryObject], mode: ReplayMode, form: Form, count: CountTokens) -> list[int]:
+    """What each turn costs in a form, behind the others in that form."""
     known = Known()
-    return [SystemMessage(line(turn, mode, known, form))] if form.digest else turn_messages(turn, mode, known, form)
+    if form.digest:
+        return [count(line(turn, mode, known, form)) + 1 for turn in turns]
+    return [cost(turn_messages(turn, mode, known, form), count) for turn in turns]
 
 
 def _last_resort(newest: MemoryObject, mode: ReplayMode, max_tokens: int, count: CountTokens) -> Plan:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -81,10 +82,20 @@ def line(remembered: MemoryObject, mode: ReplayMode, known: Known, form: Form) -
     parts = [question]
     if mode in ("objects", "calls") and remembered.actions and form.style is not None:
         texts = note(remembered, known, form.style).split("\n")[1:]
-        parts.append("; ".join(" ".join(text.split()) for text in texts))
+        parts.append(_together(" ".join(text.split()) for text in texts))
     if answer or len(parts) == 1 or remembered.stop_reason != "answered":
         parts.append(answer or remembered.answer)
     return f"Turn {remembered.number}: {' | '.join(parts)}"
+
+
+def _together(calls: Iterable[str]) -> str:
+    """Calls in one line; of those of one tool in a row, the name once."""
+    parts, before = [], ""
+    for call in calls:
+        tool, _, rest = call.partition(" ")
+        parts.append(rest if tool == before and "=" in rest.partition(" ")[0] else call)
+        before = tool
+    return "; ".join(parts)
 
 
 def left_out(turns: int) -> str:

@@ -71,11 +71,32 @@ class FactWriter:
         self.titles: dict[str, tuple[str, ...]] = {}
         self.cut = 0
 
-    def facts(self, facts: Mapping[str, Any]) -> str:
-        """All facts of a result; "" where there is nothing new."""
+    def facts(self, facts: Mapping[str, Any], room: int | None = None) -> str:
+        """All facts of a result, or as many as there is room for; "" where there is nothing new."""
         if list(facts) == ["result"]:  # a result without keys of its own
-            return self._bare(facts["result"])
-        return ", ".join(self._pairs(facts, ""))
+            text = self._bare(facts["result"])
+            if room is None or len(text) <= room:
+                return text
+            self.cut += 1
+            return gist(text, room)
+        if room is None:
+            return ", ".join(self._pairs(facts, ""))
+        return self._as_many(facts, room)
+
+    def _as_many(self, facts: Mapping[str, Any], room: int) -> str:
+        """The facts for which there is room, those under keys that tools take as arguments first."""
+        parts: dict[str, str] = {}
+        asked = self._known.argument_keys
+        for key in sorted(facts, key=lambda k: _name(str(k)) not in asked):
+            before, cut = len(self.shown), self.cut
+            text = ", ".join(self._pairs({key: facts[key]}, ""))
+            if text and len(text) + 2 <= room:
+                parts[key] = text
+                room -= len(text) + 2
+            else:
+                del self.shown[before:]
+                self.cut = cut + bool(text)
+        return ", ".join(parts[key] for key in facts if key in parts)
 
     def arguments(self, arguments: Mapping[str, Any]) -> str:
         """The arguments of a call."""
@@ -391,8 +412,9 @@ def facts_text(known: Known, tool: str, facts: Mapping[str, Any], *, cap: int | 
         cap: Characters that may be taken; None for a share of what all of it would take.
         first: The most detail that is tried.
     """
+    exact = cap is not None
     text, writer = "", FactWriter(known, tool, DETAILS[0])
-    for detail in DETAILS[first:] if cap is not None else DETAILS[first:USUAL_DETAILS]:
+    for detail in DETAILS[first:] if exact else DETAILS[first:USUAL_DETAILS]:
         writer = FactWriter(known, tool, detail, inputs)
         text = writer.facts(facts)
         if detail is DETAILS[0] and len(writer.shown) > 3 and any(kind_of(v) is Kind.TRIVIAL for *_, v in writer.shown):
@@ -400,7 +422,10 @@ def facts_text(known: Known, tool: str, facts: Mapping[str, Any], *, cap: int | 
         if cap is None:
             cap = share(len(text))
         if len(text) <= cap:
-            break
+            return text, writer
+    if exact:
+        writer = FactWriter(known, tool, DETAILS[-1], inputs)
+        text = writer.facts(facts, cap)
     return text, writer
 
 
