@@ -25,7 +25,7 @@ MESSAGE_TOKENS = 3
 
 LINES_SHARE = 0.4
 MAX_TURNS = 200
-ROUNDS = 4
+ROUNDS = 7
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +58,7 @@ def message_text(message: BaseMessage) -> str:
 def whole(newest_first: Iterable[MemoryObject], mode: ReplayMode) -> Plan:
     """The replay of all turns in full."""
     turns = list(newest_first)[::-1]
-    return _render(turns, [FULL] * len(turns), 0, mode)
+    return _render(turns, [FULL] * len(turns), mode)
 
 
 def within(newest_first: Iterable[MemoryObject], mode: ReplayMode, max_tokens: int, count: CountTokens) -> Plan:
@@ -70,29 +70,27 @@ def within(newest_first: Iterable[MemoryObject], mode: ReplayMode, max_tokens: i
     turns = _within_reach(newest_first, mode, max_tokens, count)
     if not turns:
         return Plan([], {}, 0)
-    everything = _render(turns, [FULL] * len(turns), turns[0].number - 1, mode)
+    everything = _render(turns, [FULL] * len(turns), mode)
     if turns[0].number == 1 and cost(everything.messages, count) <= max_tokens:
         return everything
     prices = list(zip(*(_prices(turns, mode, form, count) for form in STEPS), strict=True))
-    best, allowed = None, max_tokens
+    best: Plan | None = None
+    low, allowed, high = 0, max_tokens, 2 * max_tokens
     for _ in range(ROUNDS):
         forms = _choose(turns, prices, allowed)
-        plan = _render(turns, forms, 0, mode) if forms else None
-        used = cost(plan.messages, count) if plan else 0
-        if plan is not None and used <= max_tokens:
-            if best is None or allowed > best[0]:
-                best = (allowed, plan)
-            if all(form is FULL for form in forms):
+        plan = _render(turns, forms, mode) if forms else None
+        used = cost(plan.messages, count) if plan is not None else 0
+        if used <= max_tokens:
+            best, low = plan or best, allowed
+            if plan is not None and max_tokens - used <= max_tokens // 50:
                 break
-            step = max_tokens - used
+            allowed = min((low + high + 1) // 2, allowed + max(max_tokens - used, 1))
         else:
-            step = -max(used - max_tokens, 1)
-            if best is not None:
-                step = (best[0] - allowed) // 2
-        if abs(step) <= max_tokens // 100:
+            high = allowed
+            allowed = max((low + high) // 2, allowed - 2 * (used - max_tokens))
+        if high - low <= max(1, max_tokens // 50):
             break
-        allowed += step
-    return best[1] if best is not None else _last_resort(turns[-1], mode, max_tokens, count)
+    return best if best is not None else _last_resort(turns[-1], mode, max_tokens, count)
 
 
 def _within_reach(
@@ -143,11 +141,11 @@ def _batches(turns: Sequence[MemoryObject]) -> list[list[int]]:
     return list(batches.values())[::-1]
 
 
-def _render(turns: Sequence[MemoryObject], forms: Sequence[Form | None], before: int, mode: ReplayMode) -> Plan:
+def _render(turns: Sequence[MemoryObject], forms: Sequence[Form | None], mode: ReplayMode) -> Plan:
     """The messages of turns in their forms: a line for what is left out, the one-liners, and the rest."""
     known = Known()
     shown = [(turn, form) for turn, form in zip(turns, forms, strict=True) if form is not None]
-    gone = shown[0][0].number - 1 if shown else before
+    gone = shown[0][0].number - 1 if shown else 0
     lines = [left_out(gone)] if gone else []
     lines += [line(turn, mode, known, form) for turn, form in shown if form.digest]
     messages: list[BaseMessage] = [SystemMessage("\n".join(lines))] if lines else []
@@ -168,7 +166,7 @@ def _prices(turns: Sequence[MemoryObject], mode: ReplayMode, form: Form, count: 
 def _last_resort(newest: MemoryObject, mode: ReplayMode, max_tokens: int, count: CountTokens) -> Plan:
     """The newest turn's words as far as they fit, else only the count of turns."""
     for form in LAST_RESORTS:
-        plan = _render([newest], [form], 0, mode)
+        plan = _render([newest], [form], mode)
         if cost(plan.messages, count) <= max_tokens:
             return plan
     only = [SystemMessage(left_out(newest.number))]

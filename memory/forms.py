@@ -10,12 +10,22 @@ from typing import Any, Literal
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, SystemMessage, ToolMessage
 
 from agentkit.memory.facts import gist
+from agentkit.memory.inventory import inventory
 from agentkit.memory.known import Known
 from agentkit.memory.note import NoteStyle, note, outcome_text
 from agentkit.memory.objects import MemoryObject
+from agentkit.memory.values import Kind
 from agentkit.text import head_and_tail, shorten
 
 ReplayMode = Literal["none", "answers", "dialogue", "objects", "calls"]
+
+
+@dataclass(frozen=True, slots=True)
+class Inventory:
+    """The values a turn named instead of its calls: characters they may take, and their kinds."""
+
+    room: int
+    upto: Kind
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,15 +43,15 @@ class Form:
     name: str
     question: int | None
     answer: int | None
-    style: NoteStyle | None
+    style: NoteStyle | Inventory | None
     digest: bool = False
 
 
 FULL = Form("full", None, None, NoteStyle())
 BRIEF = Form("brief", 500, 500, NoteStyle(block=600))
 GIST = Form("gist", 140, 280, NoteStyle(detail=3, cap=180, block=200, together=800), digest=True)
-LINE = Form("one line", 80, 150, NoteStyle(detail=5, cap=110, block=80, together=450), digest=True)
-TRACE = Form("trace", 40, 60, NoteStyle(detail=8, cap=60, block=40, together=160), digest=True)
+LINE = Form("one line", 60, 120, Inventory(room=360, upto=Kind.NUMBER), digest=True)
+TRACE = Form("trace", 30, 50, Inventory(room=150, upto=Kind.DATE), digest=True)
 WORDS = Form("words only", 300, 300, None)
 FEW_WORDS = Form("few words", 100, 100, None)
 STEPS = (FULL, BRIEF, GIST, LINE, TRACE)
@@ -65,9 +75,9 @@ def turn_messages(remembered: MemoryObject, mode: ReplayMode, known: Known, form
     question = _cut(remembered.question, form.question) if remembered.question.strip() else "(empty question)"
     known.turn(question, answer)
     messages: list[BaseMessage] = [HumanMessage(question)]
-    if remembered.actions and form.style is not None and mode == "objects":
+    if remembered.actions and isinstance(form.style, NoteStyle) and mode == "objects":
         messages.append(SystemMessage(note(remembered, known, form.style)))
-    elif remembered.actions and form.style is not None and mode == "calls":
+    elif remembered.actions and isinstance(form.style, NoteStyle) and mode == "calls":
         messages += _calls(remembered, known, form.style)
     return [*messages, AIMessage(answer)]
 
@@ -81,8 +91,11 @@ def line(remembered: MemoryObject, mode: ReplayMode, known: Known, form: Form) -
     known.turn(question, answer)
     parts = [question]
     if mode in ("objects", "calls") and remembered.actions and form.style is not None:
-        texts = note(remembered, known, form.style).split("\n")[1:]
-        parts.append(_together(" ".join(text.split()) for text in texts))
+        if isinstance(form.style, Inventory):
+            parts.append(inventory(remembered, known, form.style.room, form.style.upto))
+        else:
+            texts = note(remembered, known, form.style).split("\n")[1:]
+            parts.append(_together(" ".join(text.split()) for text in texts))
     if answer or len(parts) == 1 or remembered.stop_reason != "answered":
         parts.append(answer or remembered.answer)
     return f"Turn {remembered.number}: {' | '.join(parts)}"
