@@ -14,16 +14,16 @@ from dataclasses import dataclass
 from langchain_core.messages import AIMessage, BaseMessage, SystemMessage
 
 from agentkit.errors import InputError
-from agentkit.memory.forms import FULL, LAST_RESORTS, STEPS, Form, ReplayMode, left_out, line, turn_messages
+from agentkit.memory.forms import FULL, NEWEST, STEPS, Form, ReplayMode, left_out, line, turn_messages
 from agentkit.memory.known import Known
 from agentkit.memory.objects import MemoryObject
 
 CountTokens = Callable[[str], int]
 
-MESSAGE_TOKENS = 3
-"""What a message costs beside its text: its role and separators."""
+MESSAGE_TOKENS = 1
+"""What a message costs beside its text: what stands between it and the next."""
 
-LINES_SHARE = 0.4
+NEWEST_SHARE = 0.8
 MAX_TURNS = 200
 ROUNDS = 7
 
@@ -74,10 +74,11 @@ def within(newest_first: Iterable[MemoryObject], mode: ReplayMode, max_tokens: i
     if turns[0].number == 1 and cost(everything.messages, count) <= max_tokens:
         return everything
     prices = list(zip(*(_prices(turns, mode, form, count) for form in STEPS), strict=True))
+    newest = [(form, cost(turn_messages(turns[-1], mode, Known(), form), count)) for form in NEWEST]
     best: Plan | None = None
     low, allowed, high = 0, max_tokens, 2 * max_tokens
     for _ in range(ROUNDS):
-        forms = _choose(turns, prices, allowed)
+        forms = _choose(turns, prices, newest, allowed)
         plan = _render(turns, forms, mode) if forms else None
         used = cost(plan.messages, count) if plan is not None else 0
         if used <= max_tokens:
@@ -107,29 +108,39 @@ def _within_reach(
     return turns[::-1]
 
 
-def _choose(turns: Sequence[MemoryObject], prices: Sequence[Sequence[int]], allowed: int) -> list[Form | None]:
+def _choose(
+    turns: Sequence[MemoryObject], prices: Sequence[Sequence[int]], newest: Sequence[tuple[Form, int]], allowed: int
+) -> list[Form | None]:
     """A form for each turn, None for those only counted; [] where not even the newest fits."""
-    left = allowed - 2 * MESSAGE_TOKENS - 12  # the message of the digest, and the line that counts
+    left = allowed - MESSAGE_TOKENS - 12  # the message of the digest, and the line that counts
     last = len(STEPS) - 1
-    first = len(turns)
-    for batch in _batches(turns):
-        price = sum(prices[i][last] for i in batch)
+    end = len(turns) - 1
+    least = next(((form, price) for form, price in newest if price <= left * NEWEST_SHARE), None) or next(
+        ((form, price) for form, price in newest if price <= left), None
+    )
+    if least is None:
+        return []
+    left -= least[1]
+    batches = _batches(turns)
+    first = end
+    for batch in batches:
+        price = sum(prices[i][last] for i in batch if i < end)
         if price > left:
             break
         left -= price
         first = batch[0]
-    if first == len(turns):
-        return []
     steps = [last] * len(turns)
+    paid = [*(row[last] for row in prices[:-1]), least[1]]
     for step in range(last - 1, -1, -1):
-        for batch in _batches(turns):
-            taken = [i for i in batch if i >= first and steps[i] == step + 1]
-            price = sum(prices[i][step] - prices[i][steps[i]] for i in taken)
-            if price <= left:
+        for batch in batches:
+            taken = [i for i in batch if i >= first and (i < end or not STEPS[step].digest)]
+            price = sum(prices[i][step] - paid[i] for i in taken)
+            if taken and price <= left:
                 left -= price
                 for i in taken:
-                    steps[i] = step
-    return [STEPS[step] if i >= first else None for i, step in enumerate(steps)]
+                    steps[i], paid[i] = step, prices[i][step]
+    forms: list[Form | None] = [STEPS[step] if i >= first else None for i, step in enumerate(steps)]
+    return [*forms[:-1], least[0] if STEPS[steps[end]].digest else STEPS[steps[end]]]
 
 
 def _batches(turns: Sequence[MemoryObject]) -> list[list[int]]:
@@ -165,7 +176,7 @@ def _prices(turns: Sequence[MemoryObject], mode: ReplayMode, form: Form, count: 
 
 def _last_resort(newest: MemoryObject, mode: ReplayMode, max_tokens: int, count: CountTokens) -> Plan:
     """The newest turn's words as far as they fit, else only the count of turns."""
-    for form in LAST_RESORTS:
+    for form in NEWEST:
         plan = _render([newest], [form], mode)
         if cost(plan.messages, count) <= max_tokens:
             return plan

@@ -12,7 +12,7 @@ from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, System
 from agentkit.memory.facts import gist
 from agentkit.memory.inventory import inventory
 from agentkit.memory.known import Known
-from agentkit.memory.note import NoteStyle, note, outcome_text
+from agentkit.memory.note import HEADING, NoteStyle, note, outcome_text
 from agentkit.memory.objects import MemoryObject
 from agentkit.memory.values import Kind
 from agentkit.text import head_and_tail, shorten
@@ -49,13 +49,26 @@ class Form:
 
 FULL = Form("full", None, None, NoteStyle())
 BRIEF = Form("brief", 500, 500, NoteStyle(block=600))
-GIST = Form("gist", 140, 280, NoteStyle(detail=3, cap=180, block=200, together=800), digest=True)
-LINE = Form("one line", 60, 120, Inventory(room=360, upto=Kind.NUMBER), digest=True)
-TRACE = Form("trace", 30, 50, Inventory(room=150, upto=Kind.DATE), digest=True)
-WORDS = Form("words only", 300, 300, None)
-FEW_WORDS = Form("few words", 100, 100, None)
-STEPS = (FULL, BRIEF, GIST, LINE, TRACE)
-LAST_RESORTS = (WORDS, FEW_WORDS)
+STEPS = (
+    FULL,
+    BRIEF,
+    Form("gist", 400, 900, Inventory(room=1400, upto=Kind.NAME), digest=True),
+    Form("short gist", 200, 500, Inventory(room=1000, upto=Kind.CODE), digest=True),
+    Form("two lines", 100, 220, Inventory(room=800, upto=Kind.CODE), digest=True),
+    Form("one line", 40, 100, Inventory(room=400, upto=Kind.NUMBER), digest=True),
+    Form("short line", 20, 40, Inventory(room=200, upto=Kind.DATE), digest=True),
+    Form("few words", 20, 20, Inventory(room=60, upto=Kind.DATE), digest=True),
+)
+"""From whole to the least that still names the turn; what a tight budget leaves of a turn is its identifiers."""
+NEWEST = (
+    Form("gist", 400, 900, Inventory(room=900, upto=Kind.CODE)),
+    Form("gist", 300, 500, Inventory(room=700, upto=Kind.NUMBER)),
+    Form("gist", 200, 260, Inventory(room=500, upto=Kind.NUMBER)),
+    Form("gist", 100, 120, Inventory(room=250, upto=Kind.DATE)),
+    Form("words only", 150, 100, None),
+    Form("few words", 50, 50, None),
+)
+"""What the newest turn is shown in at least, as far as it fits."""
 
 
 def turn_messages(remembered: MemoryObject, mode: ReplayMode, known: Known, form: Form = FULL) -> list[BaseMessage]:
@@ -75,7 +88,10 @@ def turn_messages(remembered: MemoryObject, mode: ReplayMode, known: Known, form
     question = _cut(remembered.question, form.question) if remembered.question.strip() else "(empty question)"
     known.turn(question, answer)
     messages: list[BaseMessage] = [HumanMessage(question)]
-    if remembered.actions and isinstance(form.style, NoteStyle) and mode == "objects":
+    if remembered.actions and isinstance(form.style, Inventory) and mode in ("objects", "calls"):
+        named = inventory(remembered, known, form.style.room, form.style.upto)
+        messages.append(SystemMessage(f"{HEADING} {named}"))
+    elif remembered.actions and isinstance(form.style, NoteStyle) and mode == "objects":
         messages.append(SystemMessage(note(remembered, known, form.style)))
     elif remembered.actions and isinstance(form.style, NoteStyle) and mode == "calls":
         messages += _calls(remembered, known, form.style)

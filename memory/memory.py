@@ -140,7 +140,7 @@ class Memory:
 
         Args:
             session: The session.
-            max_tokens: Tokens the messages may take together, by this memory's counter (each message's text and 4
+            max_tokens: Tokens the messages may take together, by this memory's counter (each message's text and 1
                 for the message); None for no limit, and then the replay only ever grows at its end.
 
         Raises:
