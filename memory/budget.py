@@ -23,9 +23,20 @@ CountTokens = Callable[[str], int]
 MESSAGE_TOKENS = 1
 """What a message costs beside its text: what stands between it and the next."""
 
+LONG = 16
+"""Turns that are all shown somehow before any is shown better; a session of no more is short."""
+BATCH = 8
+"""Turns of a long session that step down together."""
+REACH = 40
+"""Turns that are looked at behind the last full batch."""
+SETTLED_SHARE = 0.6
+"""What the turns up to the last full batch of a long session take of the budget; the rest is for those to come."""
+DIGEST_SHARE = 0.3
+"""What lines of turns further back than `LONG` may take."""
 NEWEST_SHARE = 0.8
-MAX_TURNS = 200
+"""What the newest turn may take before any other."""
 ROUNDS = 7
+UNAFFORDABLE = 1 << 40
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,10 +81,39 @@ def within(newest_first: Iterable[MemoryObject], mode: ReplayMode, max_tokens: i
     turns = _within_reach(newest_first, mode, max_tokens, count)
     if not turns:
         return Plan([], {}, 0)
-    everything = _render(turns, [FULL] * len(turns), mode)
-    if turns[0].number == 1 and cost(everything.messages, count) <= max_tokens:
-        return everything
-    prices = list(zip(*(_prices(turns, mode, form, count) for form in STEPS), strict=True))
+    if turns[0].number == 1:
+        everything = _render(turns, [FULL] * len(turns), mode)
+        if cost(everything.messages, count) <= max_tokens:
+            return everything
+    if turns[-1].number > LONG:
+        settled = _settled(turns, mode, max_tokens, count)
+        if settled is not None:
+            return settled
+    return _fitted(turns, mode, max_tokens, count) or _last_resort(turns[-1], mode, max_tokens, count)
+
+
+def _settled(turns: Sequence[MemoryObject], mode: ReplayMode, max_tokens: int, count: CountTokens) -> Plan | None:
+    """Turns up to the last full batch in a part of the budget, and those since then whole, if they fit.
+
+    The older part depends on nothing that comes after its batch, so the replay only grows until the next is full.
+    """
+    border = (turns[-1].number - 1) // BATCH * BATCH
+    older = [turn for turn in turns if border - REACH < turn.number <= border]
+    since = [turn for turn in turns if turn.number > border]
+    plan = _fitted(older, mode, int(max_tokens * SETTLED_SHARE), count) if older else None
+    if plan is None:
+        return None
+    forms = [*(plan.forms.get(turn.number) for turn in older), *(FULL for _ in since)]
+    both = _render([*older, *since], forms, mode)
+    return both if cost(both.messages, count) <= max_tokens else None
+
+
+def _fitted(turns: Sequence[MemoryObject], mode: ReplayMode, max_tokens: int, count: CountTokens) -> Plan | None:
+    """The most of these turns that fits; None where not even the newest does.
+
+    What a form costs depends on what stands before it, so the choice is made by estimates and mended.
+    """
+    prices = _all_prices(turns, mode, count)
     newest = [(form, cost(turn_messages(turns[-1], mode, Known(), form), count)) for form in NEWEST]
     best: Plan | None = None
     low, allowed, high = 0, max_tokens, 2 * max_tokens
@@ -91,7 +131,7 @@ def within(newest_first: Iterable[MemoryObject], mode: ReplayMode, max_tokens: i
             allowed = max((low + high) // 2, allowed - 2 * (used - max_tokens))
         if high - low <= max(1, max_tokens // 50):
             break
-    return best if best is not None else _last_resort(turns[-1], mode, max_tokens, count)
+    return best
 
 
 def _within_reach(
@@ -103,9 +143,20 @@ def _within_reach(
     for remembered in newest_first:
         turns.append(remembered)
         used += count(line(remembered, mode, Known(), STEPS[-1]))
-        if used > 2 * max_tokens or len(turns) >= MAX_TURNS:
+        if used > 2 * max_tokens or len(turns) >= REACH + BATCH:
             break
     return turns[::-1]
+
+
+def _all_prices(turns: Sequence[MemoryObject], mode: ReplayMode, count: CountTokens) -> list[list[int]]:
+    """What each turn costs in each form; turns far back have no choice but the last."""
+    older = max(0, len(turns) - LONG)
+    least = _prices(turns, mode, STEPS[-1], count)
+    others = [_prices(turns[older:], mode, form, count) for form in STEPS[:-1]]
+    never = [UNAFFORDABLE] * (len(STEPS) - 1)
+    return [
+        [*([row[i - older] for row in others] if i >= older else never), price] for i, price in enumerate(least)
+    ]
 
 
 def _choose(
@@ -123,9 +174,10 @@ def _choose(
     left -= least[1]
     batches = _batches(turns)
     first = end
+    room = left
     for batch in batches:
         price = sum(prices[i][last] for i in batch if i < end)
-        if price > left:
+        if price > left or (len(turns) - batch[0] > LONG and left - price < room * (1 - DIGEST_SHARE)):
             break
         left -= price
         first = batch[0]
@@ -145,7 +197,7 @@ def _choose(
 
 def _batches(turns: Sequence[MemoryObject]) -> list[list[int]]:
     """The places of turns that step down together, the newest first; a batch begins at a fixed turn number."""
-    size = 1 if turns[-1].number <= 12 else 2 if turns[-1].number <= 32 else 4
+    size = 1 if turns[-1].number <= LONG else BATCH // 2
     batches: dict[int, list[int]] = {}
     for i, turn in enumerate(turns):
         batches.setdefault((turn.number - 1) // size, []).append(i)

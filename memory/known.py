@@ -16,6 +16,7 @@ class Known:
         self.blocks: dict[str, str] = {}
         self.calls: dict[str, dict[str, Any]] = {}
         self.titles: dict[str, tuple[str, ...]] = {}
+        self.question = ""
         self._words: set[str] = set()
         self._answer: set[str] = set()
         self._pairs: set[tuple[str, str]] = set()
@@ -28,6 +29,7 @@ class Known:
     def turn(self, question: str, answer: str) -> None:
         """Begin with a turn, whose question and answer the replay shows."""
         self.read(question)
+        self.question = question
         self._answer = set(words(answer))
         self._words |= self._answer
 

@@ -16,7 +16,7 @@ HEADING = "Record:"
 """What a note begins with, so that it is read as a record of what was done and not as how to call tools."""
 
 NEAR_CHARS = 200
-QUOTED_CHARS = 36
+QUOTED_CHARS = 28
 SAME_CHARS = 30
 
 
@@ -96,8 +96,8 @@ def _call(action: Action, known: Known, style: NoteStyle) -> tuple[str, list[str
     for key, value in action.input.items():
         if isinstance(value, str) and "\n" in value.strip("\n"):
             blocks.append(_block(key, value, action, known, style))
-        elif isinstance(value, str) and len(value) > QUOTED_CHARS and " " in value and known.says(value):
-            short[key] = f"{value[:24].rpartition(' ')[0] or value[:24]} …"  # it stands in the question above
+        elif isinstance(value, str) and len(value) > QUOTED_CHARS and value.strip(' .!?') in known.question:
+            short[key] = f"{value[:20].rpartition(' ')[0] or value[:20]} …"  # it stands in the question above
         elif isinstance(value, str) and style.block is not None and len(value) > style.block:
             short[key] = shorten(value, style.block)
         else:

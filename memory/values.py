@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from enum import IntEnum
+from functools import lru_cache
 from typing import Any
 
 MAX_NAME_WORDS = 5
@@ -35,6 +36,15 @@ class Kind(IntEnum):
 
 def kind_of(value: Any) -> Kind:
     """The kind of a value that is no list and no mapping."""
+    return _kind_of_text(value) if isinstance(value, str) else _kind_of(value)
+
+
+@lru_cache(maxsize=20_000)
+def _kind_of_text(value: str) -> Kind:
+    return _kind_of(value)
+
+
+def _kind_of(value: Any) -> Kind:
     if value is None or isinstance(value, bool):
         return Kind.TRIVIAL
     if isinstance(value, (int, float)):
