@@ -21,6 +21,7 @@ from agentkit.text import clean, shorten
 from agentkit.turn import Turn
 
 if TYPE_CHECKING:
+    from agentkit.memory.explain import Explanation
     from agentkit.memory.store import OpenTurn, SessionInfo, Store
 
 
@@ -158,6 +159,26 @@ class Memory:
             return []
         newest_first = self._store().newest_objects(session)
         return replay(newest_first, self._mode, max_tokens=max_tokens, count=self._count)
+
+    def explain(self, session: str, turn: int | None = None, *, max_tokens: int | None = None) -> Explanation:
+        """What a model is shown before a turn: what is condensed or left out, and the tokens that saves.
+
+        Args:
+            session: The session.
+            turn: Before which turn, from 1; None for the next one.
+            max_tokens: As for `replay`.
+
+        Raises:
+            SessionError: There is no such session.
+            InputError: As for `replay`.
+            StoreError: The database cannot be used.
+        """
+        from agentkit.memory.explain import explain
+
+        turns, objects = self.turns(session), self.objects(session)
+        if turn is not None:
+            turns, objects = [t for t in turns if t.number < turn], [o for o in objects if o.number < turn]
+        return explain(turns, objects, self._mode, session=session, max_tokens=max_tokens, count=self._count)
 
     def close(self) -> None:
         """Close the database's connections; the next use opens it again. One in this process is lost."""

@@ -53,6 +53,7 @@ DETAILS = (
     Detail(Kind.IDENTIFIER, 40, 3, 5),
     Detail(Kind.IDENTIFIER, 0, 1, 2),
 )
+EVERYTHING = Detail(Kind.TRIVIAL, 1000, 100, 100)
 USUAL_DETAILS = 8
 """How many of the details are tried where nothing but the result's own size limits it."""
 
@@ -97,6 +98,10 @@ class FactWriter:
                 del self.shown[before:]
                 self.cut = cut + bool(text)
         return ", ".join(parts[key] for key in facts if key in parts)
+
+    def lines(self, facts: Mapping[str, Any]) -> Iterator[str]:
+        """Each of the facts by itself."""
+        return self._pairs(facts, "")
 
     def arguments(self, arguments: Mapping[str, Any]) -> str:
         """The arguments of a call."""
@@ -427,6 +432,11 @@ def facts_text(known: Known, tool: str, facts: Mapping[str, Any], *, cap: int | 
         writer = FactWriter(known, tool, DETAILS[-1], inputs)
         text = writer.facts(facts, cap)
     return text, writer
+
+
+def fact_lines(tool: str, facts: Mapping[str, Any]) -> list[str]:
+    """All facts for a person, one of the outermost keys on a line."""
+    return [line for line in FactWriter(Known(), tool, EVERYTHING).lines(facts) if line]
 
 
 def share(chars: int) -> int:
