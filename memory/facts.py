@@ -1,25 +1,123 @@
-"""What is worth keeping of a result that no tool has condensed itself."""
+"""What is worth keeping of a result that no tool has condensed itself: JSON, tables, keyed lines or free text.
+
+Everything here is read with little effort and without a model. Large results are cut to what a later turn is
+likely to ask for; what was cut is counted, and the stored step still holds all of it.
+"""
 
 from __future__ import annotations
 
 import json
+import re
+from collections.abc import Callable
 from typing import Any
 
-from agentkit.text import shorten
+from agentkit.memory.tables import read_table
+from agentkit.memory.values import Kind, is_telling, kind_of, words
 from agentkit.turn import Step
 
-MAX_RESULT_CHARS = 200
-MAX_JSON_CHARS = 1000
+MAX_ITEMS = 40
+MAX_TEXT_CHARS = 1000
+MAX_DEPTH = 8
+MAX_JSON_CHARS = 2_000_000
+
+_KEYED_LINE = re.compile(r"\s*[-*]?\s*([^\W\d][\w .()/-]{0,39}?)\s*[:=]\s+(\S.*)")
 
 
-def default_facts(step: Step) -> dict[str, Any]:
-    """Facts of a step whose tool says nothing about it: a small JSON object as it is, else the text's beginning."""
+def default_facts(step: Step, mentioned: str = "") -> dict[str, Any]:
+    """Facts of a step whose tool says nothing about it.
+
+    Args:
+        step: The step.
+        mentioned: The turn's question and answer; of long lists, items that are named in them are kept first.
+    """
     text = step.observation.strip()
-    if text.startswith("{") and len(text) <= MAX_JSON_CHARS:
+    named = {word for word in words(mentioned) if is_telling(word)}
+    if text[:1] in ("{", "[") and len(text) <= MAX_JSON_CHARS:
         try:
             value = json.loads(text)
-        except ValueError:
+        except (ValueError, RecursionError):
             value = None
-        if isinstance(value, dict):
-            return value
-    return {"result": shorten(text, MAX_RESULT_CHARS)}
+        if value is not None:
+            kept = pruned(value, named)
+            return kept if isinstance(kept, dict) else {"result": kept}
+    if text == "null":
+        return {"result": None}
+    rows = read_table(text)
+    if rows is not None:
+        return {"rows": pruned(rows, named)}
+    keyed = _keyed_lines(text)
+    if keyed is not None:
+        return pruned(keyed, named)  # type: ignore[no-any-return]
+    return {"result": gist(text, MAX_TEXT_CHARS)} if text else {"result": ""}
+
+
+def pruned(value: Any, named: set[str], depth: int = 0) -> Any:
+    """`value` with long texts and long lists cut, what was cut counted in their last item."""
+    if isinstance(value, str):
+        return value if len(value) <= MAX_TEXT_CHARS else gist(value, MAX_TEXT_CHARS)
+    if not isinstance(value, (dict, list)) or not value:
+        return value
+    if depth >= MAX_DEPTH:
+        return gist(json.dumps(value, ensure_ascii=False), MAX_TEXT_CHARS)
+    if isinstance(value, dict):
+        chosen = _chosen(list(value), named, lambda key: [key, value[key]])
+        kept = {key: pruned(value[key], named, depth + 1) for key in chosen}
+        return kept if len(kept) == len(value) else {**kept, "…": f"{len(value) - len(kept)} more"}
+    chosen = _chosen(range(len(value)), named, lambda i: value[i])
+    items = [pruned(value[i], named, depth + 1) for i in chosen]
+    return items if len(items) == len(value) else [*items, f"… {len(value) - len(items)} more"]
+
+
+def _chosen(keys: Any, named: set[str], item: Callable[[Any], Any]) -> Any:
+    """Which of many items are kept, in their order: those the turn's words name, then the first, then the last."""
+    if len(keys) <= MAX_ITEMS:
+        return keys
+    places = range(len(keys))
+    mentioned = [i for i in places if named and not named.isdisjoint(words(str(item(keys[i]))))]
+    order = dict.fromkeys([*mentioned[: MAX_ITEMS // 2], *places[-2:], *places])
+    return [keys[i] for i in sorted(list(order)[:MAX_ITEMS])]
+
+
+def gist(text: str, max_chars: int) -> str:
+    """A text's beginning, and what is named behind it: identifiers, numbers and dates, each once."""
+    text = text.strip()
+    if len(text) <= max_chars:
+        return text
+    head = _cut(text, max_chars * 3 // 5)
+    seen = set(words(head))
+    rest: dict[str, None] = {}
+    room = max_chars - len(head) - 20
+    for word in words(text[len(head) :], lower=False):
+        if word.lower() not in seen and word not in rest and len(word) <= 80 and _names(word):
+            room -= len(word) + 2
+            if room < 0:
+                break
+            rest[word] = None
+    return f"{head} …" + (f" (also: {', '.join(rest)})" if rest else "")
+
+
+def _names(word: str) -> bool:
+    """Whether a word names something: an identifier, a number or a short code, but no time of day."""
+    return (is_telling(word) and kind_of(word) is not Kind.STAMP) or (3 <= len(word) <= 6 and word.isupper())
+
+
+def _cut(text: str, max_chars: int) -> str:
+    """The beginning of a text up to the end of a word, rather of a line or sentence where one ends late enough."""
+    head = text[:max_chars]
+    for mark in ("\n", ". ", " "):
+        at = head.rfind(mark)
+        if at >= max_chars * 2 // 3:
+            return head[: at + len(mark)].rstrip()
+    return head
+
+
+def _keyed_lines(text: str) -> dict[str, Any] | None:
+    """Lines of ``key: value``, where nearly all lines are such and no key comes twice."""
+    lines = [line for line in text.splitlines() if line.strip()]
+    if not 2 <= len(lines) <= 200:
+        return None
+    found = [match.groups() for line in lines if (match := _KEYED_LINE.fullmatch(line))]
+    keys = {key for key, _ in found}
+    if len(keys) < len(lines):
+        return None
+    return {key.strip(): value.strip() for key, value in found}

@@ -24,6 +24,7 @@ from agentkit.turn import Turn
 if TYPE_CHECKING:
     from langchain_core.embeddings import Embeddings
 
+    from agentkit.memory.explain import Explanation
     from agentkit.memory.open_turn import OpenTurn
     from agentkit.memory.recall import RecallTool
     from agentkit.memory.search import Hit
@@ -167,7 +168,7 @@ class Memory:
 
         Args:
             session: The session.
-            max_tokens: Tokens the messages may take together, by this memory's counter (each message's text and 4
+            max_tokens: Tokens the messages may take together, by this memory's counter (each message's text and 1
                 for the message); None for no limit, and then the replay only ever grows at its end.
 
         Raises:
@@ -295,6 +296,26 @@ class Memory:
         from agentkit.memory.transfer import read
 
         return read(self._store(), file)
+
+    def explain(self, session: str, turn: int | None = None, *, max_tokens: int | None = None) -> Explanation:
+        """What a model is shown before a turn: what is condensed or left out, and the tokens that saves.
+
+        Args:
+            session: The session.
+            turn: Before which turn, from 1; None for the next one.
+            max_tokens: As for `replay`.
+
+        Raises:
+            SessionError: There is no such session.
+            InputError: As for `replay`.
+            StoreError: The database cannot be used.
+        """
+        from agentkit.memory.explain import explain
+
+        turns, objects = self.turns(session), self.objects(session)
+        if turn is not None:
+            turns, objects = [t for t in turns if t.number < turn], [o for o in objects if o.number < turn]
+        return explain(turns, objects, self._mode, session=session, max_tokens=max_tokens, count=self._count)
 
     def close(self) -> None:
         """Close the database's connections; the next use opens it again. One in this process is lost."""

@@ -39,7 +39,9 @@ class Action(BaseModel):
         head = f"{self.reference} {self.tool}{_arguments(self.input)}"
         if not self.ok:
             return f"{head}\n  failed: {self.failure}"
-        return "\n".join([head, *(f"  {key}={_value(value)}" for key, value in self.facts.items())])
+        from agentkit.memory.render import fact_lines
+
+        return "\n".join([head, *(f"  {line}" for line in fact_lines(self.tool, self.facts))])
 
 
 class MemoryObject(BaseModel):

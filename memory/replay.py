@@ -7,23 +7,22 @@ gives that up where it must.
 
 from __future__ import annotations
 
-import json
 import math
-from collections.abc import Callable, Iterable
-from typing import Literal, get_args
+from collections.abc import Iterable, Sequence
+from typing import get_args
 
-from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, SystemMessage, ToolMessage
+from langchain_core.messages import BaseMessage, HumanMessage, SystemMessage
 
-from agentkit.errors import ConfigError, InputError
+from agentkit.errors import ConfigError
+from agentkit.memory.budget import MESSAGE_TOKENS, CountTokens, whole, within
+from agentkit.memory.forms import ReplayMode
 from agentkit.memory.objects import MemoryObject
 from agentkit.text import shorten
 
-ReplayMode = Literal["none", "answers", "dialogue", "objects", "calls"]
-CountTokens = Callable[[str], int]
+__all__ = ["MESSAGE_TOKENS", "CountTokens", "ReplayMode", "check_mode", "estimate_tokens", "fold_notes", "replay"]
 
-GIST_CHARS = 300
-MESSAGE_TOKENS = 4
-"""What a message costs beside its text: its role and separators."""
+FOLDED = "[Record of earlier work, not part of the message]"
+FOLDED_END = "[End of record]"
 
 
 def estimate_tokens(text: str) -> int:
@@ -42,55 +41,17 @@ def check_mode(mode: str) -> ReplayMode:
     return mode  # type: ignore[return-value]
 
 
-def turn_messages(remembered: MemoryObject, mode: ReplayMode) -> list[BaseMessage]:
-    """The messages one turn is replayed as."""
-    if mode == "none":
-        return []
-    answer = AIMessage(remembered.answer)
-    if mode == "answers":
-        return [answer]
-    question = HumanMessage(remembered.question if remembered.question.strip() else "(empty question)")
-    if mode == "dialogue" or not remembered.actions:
-        return [question, answer]
-    if mode == "objects":
-        return [question, SystemMessage(note(remembered)), answer]
-    return [question, *_calls(remembered), answer]
-
-
-def note(remembered: MemoryObject) -> str:
-    """The record of a turn's chain, marked as one so that a model does not write calls in its image."""
-    head = f"[Record of turn {remembered.number}: tools that were called, for reference. Not an instruction.]"
-    return "\n".join([head, *map(str, remembered.actions)])
-
-
-def _calls(remembered: MemoryObject) -> list[BaseMessage]:
-    calls = [
-        {"name": a.tool or "unknown", "args": a.input, "id": a.reference, "type": "tool_call"}
-        for a in remembered.actions
-    ]
-    results: list[BaseMessage] = [
-        ToolMessage(
-            json.dumps(a.facts, ensure_ascii=False, default=repr) if a.ok else f"failed: {a.failure}",
-            tool_call_id=a.reference,
-            name=a.tool or "unknown",
-            status="success" if a.ok else "error",
-        )
-        for a in remembered.actions
-    ]
-    return [AIMessage("", tool_calls=calls), *results]
-
-
 def replay(
     newest_first: Iterable[MemoryObject], mode: ReplayMode, *, max_tokens: int | None, count: CountTokens
 ) -> list[BaseMessage]:
     """The messages a session is replayed as, oldest first.
 
     Args:
-        newest_first: The session's objects. With a budget, no more are taken than fit.
+        newest_first: The session's objects. With a budget, no more are taken than may be shown.
         mode: The way to remember.
-        max_tokens: Tokens all messages together may take, by `count`; None for no limit. The newest turns are
-            kept whole; a newest turn that does not fit is cut to its question and the gist of its answer; older
-            ones become one line that counts them.
+        max_tokens: Tokens all messages together may take, by `count`; None for no limit. Under a limit the newest
+            turns are kept whole, older ones are shown in brief, then on one line each; the oldest are only
+            counted. The newest turn keeps its question and the gist of its answer as long as they fit.
         count: Tokens of a text.
 
     Raises:
@@ -98,52 +59,36 @@ def replay(
     """
     if mode == "none":
         return []
-    if max_tokens is None:
-        turns = [turn_messages(remembered, mode) for remembered in newest_first]
-        return [message for turn in reversed(turns) for message in turn]
-    return _within(newest_first, mode, max_tokens, count)
+    plan = whole(newest_first, mode) if max_tokens is None else within(newest_first, mode, max_tokens, count)
+    return plan.messages
 
 
-def _within(
-    newest_first: Iterable[MemoryObject], mode: ReplayMode, max_tokens: int, count: CountTokens
-) -> list[BaseMessage]:
-    kept: list[list[BaseMessage]] = []
-    used = 0
-    for remembered in newest_first:
-        # While older turns remain, the line that counts them must still fit.
-        reserve = _cost([_left_out(remembered.number - 1)], count) if remembered.number > 1 else 0
-        forms = [turn_messages(remembered, mode)]
-        if not kept:
-            forms.append(_gist(remembered, mode))
-        fitting = next((f for f in forms if used + _cost(f, count) + reserve <= max_tokens), None)
-        if fitting is None:
-            line = [_left_out(remembered.number)]
-            if used + _cost(line, count) > max_tokens:
-                raise InputError(
-                    f"max_tokens is {max_tokens}: not even the line that says how many turns are left out fits "
-                    f"({_cost(line, count)} tokens). Give more, or None for no limit."
-                )
-            kept.append([*line])
-            break
-        kept.append(fitting)
-        used += _cost(fitting, count)
-    return [message for turn in reversed(kept) for message in turn]
+def fold_notes(messages: Sequence[BaseMessage]) -> list[BaseMessage]:
+    """A replay for models that take a system message only at the start of the list.
+
+    Each system message behind another kind of message becomes part of the human message before it (else of the
+    one after it), between two lines that mark it as a record.
+
+    Args:
+        messages: A replay, or a whole history; its leading system messages stay as they are.
+    """
+    start = next((i for i, m in enumerate(messages) if not isinstance(m, SystemMessage)), len(messages))
+    folded: list[BaseMessage] = list(messages[:start])
+    waiting: list[str] = []
+    for message in messages[start:]:
+        if isinstance(message, SystemMessage):
+            record = f"{FOLDED}\n{message.text()}\n{FOLDED_END}"
+            if folded and isinstance(folded[-1], HumanMessage):
+                folded[-1] = _joined(folded[-1], f"{folded[-1].text()}\n\n{record}")
+            else:
+                waiting.append(record)
+        elif waiting and isinstance(message, HumanMessage):
+            folded.append(_joined(message, "\n\n".join([*waiting, message.text()])))
+            waiting = []
+        else:
+            folded.append(message)
+    return [*folded, *map(HumanMessage, waiting)]
 
 
-def _gist(remembered: MemoryObject, mode: ReplayMode) -> list[BaseMessage]:
-    answer = AIMessage(shorten(remembered.answer, GIST_CHARS))
-    question = HumanMessage(shorten(remembered.question, GIST_CHARS) or "(empty question)")
-    return [answer] if mode == "answers" else [question, answer]
-
-
-def _left_out(turns: int) -> BaseMessage:
-    return SystemMessage(f"[{turns} earlier turn{'s' if turns > 1 else ''} left out.]")
-
-
-def _cost(messages: Iterable[BaseMessage], count: CountTokens) -> int:
-    return sum(count(_text(m)) + MESSAGE_TOKENS for m in messages)
-
-
-def _text(message: BaseMessage) -> str:
-    calls = message.tool_calls if isinstance(message, AIMessage) else []
-    return "\n".join([str(message.content), *(f"{c['name']} {json.dumps(c['args'], default=repr)}" for c in calls)])
+def _joined(message: BaseMessage, text: str) -> BaseMessage:
+    return message.model_copy(update={"content": text})

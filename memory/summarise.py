@@ -21,7 +21,10 @@ def summarise(turn: Turn, condense: Mapping[str, Condense] | None = None) -> Mem
         condense: How single tools condense their steps (`ToolPolicy.condense`), by tool name. Without, a step
             keeps the facts its result offers, else memory's own reading of the text.
     """
-    actions = tuple(_action(turn.number, i, step, condense or {}) for i, step in enumerate(turn.steps, 1))
+    actions = tuple(
+        _action(turn.number, i, step, condense or {}, f"{turn.input}\n{turn.output}")
+        for i, step in enumerate(turn.steps, 1)
+    )
     variables: dict[str, dict[str, Any]] = {}
     files: dict[str, None] = {}
     for action in actions:
@@ -41,7 +44,7 @@ def summarise(turn: Turn, condense: Mapping[str, Condense] | None = None) -> Mem
     )
 
 
-def _action(number: int, place: int, step: Step, condense: Mapping[str, Condense]) -> Action:
+def _action(number: int, place: int, step: Step, condense: Mapping[str, Condense], mentioned: str) -> Action:
     facts: dict[str, Any] = {}
     if step.ok:
         own = condense.get(step.tool)
@@ -50,7 +53,7 @@ def _action(number: int, place: int, step: Step, condense: Mapping[str, Condense
         elif step.result is not None and step.result.facts is not None:
             facts = dict(step.result.facts)
         else:
-            facts = default_facts(step)
+            facts = default_facts(step, mentioned)
     return Action(
         reference=f"t{number}.s{place}",
         tool=step.tool,

@@ -49,22 +49,20 @@ GOLDEN = {
         ASKED[0],
         (
             "system",
-            "[Record of turn 1: tools that were called, for reference. Not an instruction.]\n"
-            "t1.s1 python_interpreter code=df = pd.read_csv('revenue.csv')\n"
-            "  failed: FileNotFoundError: revenue.csv\n"
-            "t1.s2 python_interpreter code=df = pd.read_csv('revenue_table.csv')\n"
-            '  variables=[{"name":"df","type":"DataFrame","shape":[12,4]}]',
+            "Record of t1:\n"
+            "python_interpreter code=df = pd.read_csv('revenue.csv') → failed: FileNotFoundError: revenue.csv\n"
+            "python_interpreter code=df = pd.read_csv('revenue_table.csv') → "
+            "variables {name: df, type: DataFrame, shape: 12, 4}",
         ),
         ANSWERED[0],
         ASKED[1],
         (
             "system",
-            "[Record of turn 2: tools that were called, for reference. Not an instruction.]\n"
-            "t2.s1 python_interpreter\n"
+            "Record of t2:\n"
+            "python_interpreter\n"
             "  code:\n"
             "    plt.plot(df['time'], df['revenue'])\n"
-            "    plt.savefig('revenue_plot.png')\n"
-            "  files=revenue_plot.png",
+            "    plt.savefig('revenue_plot.png')",
         ),
         ANSWERED[1],
         ASKED[2],
@@ -74,11 +72,11 @@ GOLDEN = {
         ASKED[0],
         ("ai", [("t1.s1", "df = pd.read_csv('revenue.csv')"), ("t1.s2", "df = pd.read_csv('revenue_table.csv')")]),
         ("tool", "t1.s1 failed: FileNotFoundError: revenue.csv"),
-        ("tool", 't1.s2 {"variables": [{"name": "df", "type": "DataFrame", "shape": [12, 4]}]}'),
+        ("tool", "t1.s2 variables {name: df, type: DataFrame, shape: 12, 4}"),
         ANSWERED[0],
         ASKED[1],
         ("ai", [("t2.s1", PLOT)]),
-        ("tool", 't2.s1 {"files": ["revenue_plot.png"]}'),
+        ("tool", "t2.s1 (nothing new)"),
         ANSWERED[1],
         ASKED[2],
         ANSWERED[2],
@@ -192,21 +190,17 @@ def test_a_budget_keeps_the_newest_turns_whole_and_counts_the_others():
     memory = memory_of(turns, "dialogue", count_tokens=words)
     full = memory.replay("s")
     assert memory.replay("s", max_tokens=len(full) * 6) == full
-    # Two turns of 12 tokens each, and the line of 4 + 5.
-    replayed = memory.replay("s", max_tokens=2 * 12 + 9)
-    assert plain(replayed) == [
-        ("system", "[7 earlier turns left out.]"),
-        ("human", "question 8"),
-        ("ai", "answer 8"),
-        ("human", "question 9"),
-        ("ai", "answer 9"),
-    ]
-    assert isinstance(replayed[0], SystemMessage)
+    left_out, *shown = memory.replay("s", max_tokens=50)
+    assert isinstance(left_out, SystemMessage)
+    assert left_out.content == f"[{9 - len(shown) // 2} earlier turns left out: use recall.]"
+    assert plain(shown) == plain(full)[-len(shown) :]
+    assert len(shown) >= 2
 
 
-def test_a_newest_turn_that_does_not_fit_keeps_its_question_and_the_gist_of_its_answer():
+def test_a_newest_turn_that_does_not_fit_keeps_its_question_and_its_answer():
     memory = memory_of([CONVERSATION[1]], "objects", count_tokens=words)
-    assert plain(memory.replay("s", max_tokens=16)) == [ASKED[1], ANSWERED[1]]
+    question, *_, answer = plain(memory.replay("s", max_tokens=16))
+    assert (question, answer) == (ASKED[1], ANSWERED[1])
 
 
 @pytest.mark.parametrize("max_tokens", [0, -1, 1.5, "10", True])

@@ -1,0 +1,84 @@
+"""What a turn named, in few words: the tools it used, and its identifiers and dates grouped under their keys."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from typing import Any
+
+from agentkit.memory.known import Known
+from agentkit.memory.objects import MemoryObject
+from agentkit.memory.values import Kind, kind_of, spell
+from agentkit.text import shorten
+
+MAX_VALUE_CHARS = 60
+
+
+def inventory(remembered: MemoryObject, known: Known, room: int, upto: Kind) -> str:
+    """The tools and values of a turn.
+
+    Args:
+        remembered: The turn.
+        known: What the replay says already; it learns what is written.
+        room: Characters the values may take.
+        upto: The kinds of values that are written; those of arguments always are.
+    """
+    tools = Counter(action.tool or "unknown" for action in remembered.actions)
+    failed = Counter(action.tool or "unknown" for action in remembered.actions if not action.ok)
+    called = ", ".join(
+        name
+        + (f" \N{MULTIPLICATION SIGN}{n}" if n > 1 else "")
+        + (f" ({_failures(failed[name], n)})" if failed[name] else "")
+        for name, n in tools.items()
+    )
+    known.argument_keys.update(key for action in remembered.actions for key in action.input)
+    groups: dict[str, list[str]] = {}
+    for key, value in _chosen(remembered, known, upto):
+        text = shorten(spell(value), MAX_VALUE_CHARS)
+        if len(text) + 2 + (0 if key in groups else len(key) + 1) > room:
+            continue
+        room -= len(text) + 2 + (0 if key in groups else len(key) + 1)
+        groups.setdefault(key, []).append(text)
+        known.add("", key, value)
+    for texts in groups.values():
+        known.read(" ".join(texts))
+    values = "; ".join(f"{key} {', '.join(texts)}" for key, texts in groups.items())
+    return f"{called}: {values}" if values else called
+
+
+def _failures(failed: int, calls: int) -> str:
+    return "failed" if failed == calls else f"{failed} failed"
+
+
+def _chosen(remembered: MemoryObject, known: Known, upto: Kind) -> Iterator[tuple[str, Any]]:
+    """Values that are new, each once: arguments, then what came under keys that are arguments, then by kind."""
+    seen: set[tuple[str, str]] = set()
+    found: list[tuple[int, str, Any]] = []
+    for action in reversed(remembered.actions):
+        asked = [(0, key, value) for key, value in _leaves(action.input, "")]
+        told = [(1 if key in known.argument_keys else 2, key, value) for key, value in _leaves(action.facts, "")]
+        for rank, key, value in (*asked, *told):
+            kind = kind_of(value)
+            pair = (key, spell(value))
+            if pair in seen or kind >= Kind.STAMP or known.has("", key, value):
+                continue
+            if kind > (Kind.NAME if rank == 0 else upto):
+                continue
+            seen.add(pair)
+            found.append((rank * 10 + min(kind, Kind.NUMBER), key, value))
+    for _, key, value in sorted(found, key=lambda item: item[0]):
+        yield key, value
+
+
+def _leaves(value: Any, key: str) -> Iterator[tuple[str, Any]]:
+    if isinstance(value, dict):
+        alike = len(value) > 1 and all(isinstance(v, dict) for v in value.values())
+        for k, inner in value.items():
+            if alike:
+                yield key or "key", str(k)
+            yield from _leaves(inner, key if alike else str(k))
+    elif isinstance(value, (list, tuple)):
+        for inner in value:
+            yield from _leaves(inner, key)
+    else:
+        yield key or "result", value
