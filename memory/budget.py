@@ -169,7 +169,8 @@ def _choose(
     )
     if least is None:
         return []
-    left -= least[1]
+    reserved = least[1]
+    left -= reserved
     batches = _batches(turns)
     first = end
     room = left
@@ -179,6 +180,8 @@ def _choose(
             break
         left -= price
         first = batch[0]
+    least = next(((form, price) for form, price in newest if price - least[1] <= left), least)
+    left -= least[1] - reserved
     steps = [last] * len(turns)
     paid = [*(row[last] for row in prices[:-1]), least[1]]
     for step in range(last - 1, -1, -1):

@@ -79,26 +79,21 @@ def _chosen(keys: Any, named: set[str], item: Callable[[Any], Any]) -> Any:
 
 
 def gist(text: str, max_chars: int) -> str:
-    """A text's beginning, and what is named behind it: identifiers, numbers and dates, each once."""
+    """A text's beginning, and what is named behind it: identifiers, numbers and codes, each once."""
     text = text.strip()
     if len(text) <= max_chars:
         return text
-    head = _cut(text, max_chars * 3 // 5)
+    least = max_chars * 2 // 5
+    named = [w for w in dict.fromkeys(words(text[least:], lower=False)) if len(w) <= 80 and _names(w)]
+    # What is named takes the place of prose, up to three fifths of it.
+    head = _cut(text, max(least, max_chars - sum(len(w) + 2 for w in named) - 12))
     seen = set(words(head))
-    rest: dict[str, None] = {}
-    room = max_chars - len(head) - 20
-    for word in words(text[len(head) :], lower=False):
-        if word.lower() not in seen and word not in rest and len(word) <= 80 and _names(word):
+    rest, room = [], max_chars - len(head) - 12
+    for word in named:
+        if word.lower() not in seen and len(word) + 2 <= room:
+            rest.append(word)
             room -= len(word) + 2
-            if room < 0:
-                break
-            rest[word] = None
     return f"{head} …" + (f" (also: {', '.join(rest)})" if rest else "")
-
-
-def _names(word: str) -> bool:
-    """Whether a word names something: an identifier, a number or a short code, but no time of day."""
-    return (is_telling(word) and kind_of(word) is not Kind.STAMP) or (3 <= len(word) <= 6 and word.isupper())
 
 
 def _cut(text: str, max_chars: int) -> str:
@@ -109,6 +104,11 @@ def _cut(text: str, max_chars: int) -> str:
         if at >= max_chars * 2 // 3:
             return head[: at + len(mark)].rstrip()
     return head
+
+
+def _names(word: str) -> bool:
+    """Whether a word names something: an identifier, a number or a short code, but no time of day."""
+    return (is_telling(word) and kind_of(word) is not Kind.STAMP) or (3 <= len(word) <= 6 and word.isupper())
 
 
 def _keyed_lines(text: str) -> dict[str, Any] | None:

@@ -76,6 +76,7 @@ def _leaves(value: Any, key: str) -> Iterator[tuple[str, Any]]:
         for k, inner in value.items():
             if alike:
                 yield key or "key", str(k)
+                inner = {name: v for name, v in inner.items() if spell(v) not in str(k)}
             yield from _leaves(inner, key if alike else str(k))
     elif isinstance(value, (list, tuple)):
         for inner in value:
