@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import sqlite3
 import threading
+import weakref
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, nullcontext
 from pathlib import Path
@@ -57,6 +58,8 @@ class Database:
                 f"The memory {shorten(self.name, 300)!r} cannot be used: {shorten(error)}. Give a file's path, "
                 "or a URL whose driver is installed (PostgreSQL: pip install 'agentkit-cohere[postgres]')."
             ) from error
+        # A memory that is dropped and not closed must not leave its connections open.
+        weakref.finalize(self, self._engine.dispose)
         if self.is_sqlite:
             _set_up_sqlite(self._engine, durability)
         self._compiled: dict[Insert | Update, str] = {}
@@ -190,10 +193,12 @@ def _set_up_sqlite(engine: Engine, durability: str) -> None:
     @event.listens_for(engine, "connect")
     def connected(connection: Any, _: Any) -> None:
         connection.isolation_level = None  # the driver's own BEGIN comes too late to take the write lock
-        cursor = connection.cursor()
-        cursor.execute("PRAGMA journal_mode=WAL")
-        cursor.execute(f"PRAGMA synchronous={'FULL' if durability == 'full' else 'NORMAL'}")
-        cursor.close()
+        try:
+            connection.execute("PRAGMA journal_mode=WAL").close()
+            connection.execute(f"PRAGMA synchronous={'FULL' if durability == 'full' else 'NORMAL'}").close()
+        except BaseException:
+            connection.close()  # the pool does not know it yet
+            raise
 
     @event.listens_for(engine, "begin")
     def begun(connection: Connection) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
@@ -29,6 +30,8 @@ class OpenTurn:
         self.number = number
         self._store = store
         self._mark = mark
+        # One that is dropped without being closed must not keep its session busy for good.
+        weakref.finalize(self, owners.release, mark)
         self._condense = condense
         self._places: dict[str, int] = {}
 

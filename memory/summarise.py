@@ -44,12 +44,20 @@ def summarise(turn: Turn, condense: Mapping[str, Condense] | None = None) -> Mem
     )
 
 
+def _condensed(own: Condense, step: Step) -> dict[str, Any]:
+    """What the tool's own condensing gives; one that raises or gives no mapping must not cost the turn."""
+    try:
+        return dict(clean_json(dict(own(step))))
+    except Exception:
+        return default_facts(step)
+
+
 def _action(number: int, place: int, step: Step, condense: Mapping[str, Condense], mentioned: str) -> Action:
     facts: dict[str, Any] = {}
     if step.ok:
         own = condense.get(step.tool)
         if own is not None:
-            facts = clean_json(dict(own(step)))
+            facts = _condensed(own, step)
         elif step.result is not None and step.result.facts is not None:
             facts = dict(step.result.facts)
         else:

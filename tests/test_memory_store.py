@@ -1,3 +1,4 @@
+import gc
 import os
 import signal
 import sqlite3
@@ -355,3 +356,18 @@ def test_closing_and_going_on(tmp_path, monkeypatch):
     memory.close()
     assert memory.append("s", TURN).number == 2
     memory.close()
+
+
+def test_a_condense_that_raises_costs_nothing(memory):
+    def bad(step):
+        raise KeyError("x")
+
+    remembered = memory.append("s", TURN, condense={"add": bad})
+    assert remembered.actions[0].facts
+    assert memory.append("s", TURN).number == 2
+
+
+def test_an_open_turn_that_is_dropped_frees_its_session(memory):
+    memory.begin("s", "q")
+    gc.collect()
+    assert memory.begin("s", "again").finish(TURN).number == 2
