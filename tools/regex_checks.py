@@ -69,13 +69,16 @@ def compact(value: str) -> str:
 
 
 def ip(value: str) -> str | None:
-    """An IPv4 or IPv6 address, or a network such as 10.0.0.0/8, in its shortest form; None for any other text."""
+    """An IPv4 or IPv6 address, or a network such as 10.0.0.0/8, in the form of RFC 5952; None for any other text."""
+    host, slash, prefix = value.partition("/")
     try:
-        if "/" in value:
-            return str(ipaddress.ip_interface(value))
-        return str(ipaddress.ip_address(value))
+        ipaddress.ip_interface(value)
+        address = ipaddress.ip_address(host)
     except ValueError:
         return None
+    # Written here, because Python 3.13 began to write mapped addresses as the RFC asks and 3.11 does not.
+    mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
+    return (f"::ffff:{mapped}" if mapped else str(address)) + slash + prefix
 
 
 CONVERTERS: dict[str, Callable[[str], str | None]] = {"compact": compact, "ip": ip}
