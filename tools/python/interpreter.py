@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 import math
 import os
-import sys
 import threading
 from collections.abc import Sequence
 from functools import partial
+from importlib.util import find_spec
 from types import TracebackType
 from typing import Any, Literal
 
@@ -22,7 +22,9 @@ from agentkit.policy import ToolPolicy
 from agentkit.sessions import check_session
 from agentkit.text import clean, shorten
 from agentkit.tools.python.execution import Execution, Level
-from agentkit.tools.python.sessions import Sessions, failure
+from agentkit.tools.python.levels import choose
+from agentkit.tools.python.sessions import MAX_IDLE_SESSIONS, Sessions
+from agentkit.tools.python.walls import Walls, data_bytes
 from agentkit.tools.python.workspace import check_data
 
 DEFAULT_SESSION = "default"
@@ -78,18 +80,24 @@ class PythonInterpreter(BaseTool):
         *,
         timeout_s: float = 30,
         min_isolation: Level = "L2",
+        max_isolation: Level = "L3",
         allow_weak: bool = False,
+        max_idle_sessions: int = MAX_IDLE_SESSIONS,
+        max_idle_s: float | None = 3_600,
     ) -> None:
         """See the class."""
-        _check_isolation(min_isolation, allow_weak)
+        isolation = choose(min_isolation, max_isolation, allow_weak)
         limit = _check_timeout(timeout_s)
+        _check_idle(max_idle_sessions, max_idle_s)
         paths = check_data(data)
         super().__init__(
-            description=_describe([path.name for path in paths]),
+            description=_describe([path.name for path in paths], isolation.level),
             policy=ToolPolicy(timeout_s=limit + MARGIN_S),
         )
         self._timeout_s = limit
-        self._sessions = Sessions(paths)
+        walls = Walls(isolation, min_isolation=min_isolation, allow_weak=allow_weak, data_bytes=data_bytes(paths))
+        self._sessions = Sessions(paths, walls, max_idle=max_idle_sessions, max_idle_s=max_idle_s)
+        self._sessions.start()
 
     def execute(self, code: str, session: str = "s1", timeout_s: float | None = None) -> Execution:
         """Run `code` in `session` and wait for it.
@@ -120,6 +128,8 @@ class PythonInterpreter(BaseTool):
             await done.wait()
         except asyncio.CancelledError:
             cancelled.set()
+            if isinstance(session, str):
+                self._sessions.wake(session)
             raise
         if job.error is not None:
             raise job.error
@@ -131,9 +141,9 @@ class PythonInterpreter(BaseTool):
             raise InputError(f"code is {shorten(repr(code))}: give a text with Python code.")
         name, limit = check_session(session), self._timeout_s if timeout_s is None else _check_timeout(timeout_s)
         if not code.strip():
-            return failure("exception", "There is no code to run: give at least one line of Python.")
+            return self._sessions.failure("exception", "There is no code to run: give at least one line of Python.")
         if len(code) > MAX_CODE_CHARS:
-            return failure(
+            return self._sessions.failure(
                 "exception", f"The code has {len(code)} characters: the limit is {MAX_CODE_CHARS}. Send less of it."
             )
         return self._sessions.run(name, clean(code), limit, cancelled.is_set)
@@ -165,13 +175,21 @@ def _session_of(config: RunnableConfig) -> str:
     return (config.get("configurable") or {}).get("session") or DEFAULT_SESSION
 
 
-def _describe(names: Sequence[str]) -> str:
+def _describe(names: Sequence[str], level: Level) -> str:
+    there = [name for name in ("pandas", "numpy", "matplotlib") if find_spec(name) is not None]
+    packages = f"{_and(there)} {'is' if len(there) == 1 else 'are'} available. " if there else ""
     files = f"The data files in its working folder: {', '.join(names)}. " if names else ""
+    # One text for levels 2 and 3, so that a model is asked the same on machines that differ only in that.
+    walls = "" if level == "L1" else "It has no network, starts no programs and sees only the files in that folder. "
     return (
         "Runs Python code and returns what it prints and the value of its last expression. Variables are kept "
-        f"between calls. pandas, numpy and matplotlib are available. {files}Figures left open are saved as PNG; files "
-        "written in the working folder are returned."
+        f"between calls. {packages}{files}{walls}Figures left open are saved as PNG; files written in the working "
+        "folder are returned."
     )
+
+
+def _and(names: Sequence[str]) -> str:
+    return " and ".join(filter(None, (", ".join(names[:-1]), names[-1])))
 
 
 def _check_timeout(timeout_s: Any) -> float:
@@ -182,14 +200,12 @@ def _check_timeout(timeout_s: Any) -> float:
     return float(timeout_s)
 
 
-def _check_isolation(min_isolation: Any, allow_weak: bool) -> None:
-    if sys.platform == "win32":
-        raise ConfigError("PythonInterpreter does not run on Windows: use Linux, macOS, or WSL.")
-    if min_isolation not in ("L1", "L2", "L3"):
-        raise ConfigError(f"min_isolation is {shorten(repr(min_isolation))}: give 'L1', 'L2' or 'L3'.")
-    if not allow_weak:
+def _check_idle(max_idle_sessions: Any, max_idle_s: Any) -> None:
+    if isinstance(max_idle_sessions, bool) or not isinstance(max_idle_sessions, int) or max_idle_sessions < 0:
+        raise ConfigError(f"max_idle_sessions is {shorten(repr(max_idle_sessions))}: give a number from 0 on.")
+    if max_idle_s is not None and (
+        isinstance(max_idle_s, bool) or not isinstance(max_idle_s, (int, float)) or not 0 < max_idle_s <= 1e6
+    ):
         raise ConfigError(
-            f"PythonInterpreter is asked for isolation {min_isolation}, and this version offers L1 only: a process of "
-            "its own with resource limits and an empty environment, but the code can read and write what you can and "
-            "reach the network. Pass allow_weak=True to accept that, for code you would run yourself."
+            f"max_idle_s is {shorten(repr(max_idle_s))}: give seconds up to 1,000,000, or None for no limit."
         )
