@@ -91,7 +91,7 @@ class PythonInterpreter(BaseTool):
         _check_idle(max_idle_sessions, max_idle_s)
         paths = check_data(data)
         super().__init__(
-            description=_describe([path.name for path in paths], isolation.level),
+            description=_describe([path.name for path in paths]),
             policy=ToolPolicy(timeout_s=limit + MARGIN_S),
         )
         self._timeout_s = limit
@@ -175,12 +175,12 @@ def _session_of(config: RunnableConfig) -> str:
     return (config.get("configurable") or {}).get("session") or DEFAULT_SESSION
 
 
-def _describe(names: Sequence[str], level: Level) -> str:
+def _describe(names: Sequence[str]) -> str:
     there = [name for name in ("pandas", "numpy", "matplotlib") if find_spec(name) is not None]
     packages = f"{_and(there)} {'is' if len(there) == 1 else 'are'} available. " if there else ""
     files = f"The data files in its working folder: {', '.join(names)}. " if names else ""
-    # One text for levels 2 and 3, so that a model is asked the same on machines that differ only in that.
-    walls = "" if level == "L1" else "It has no network, starts no programs and sees only the files in that folder. "
+    # Put so that it is true at each level: a model is asked the same on machines that differ only in that.
+    walls = "Do without network, other programs and files outside the working folder. "
     return (
         "Runs Python code and returns what it prints and the value of its last expression. Variables are kept "
         f"between calls. {packages}{files}{walls}Figures left open are saved as PNG; files written in the working "

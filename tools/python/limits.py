@@ -27,7 +27,7 @@ class Watch:
         self._status = Path(f"/proc/{pid}/status") if pid else None
         self._folder = folder
         self._free = _free(folder)
-        self._looked = 0.0
+        self._looked = time.monotonic()
 
     def problem(self) -> str:
         """Why the process must end now; empty where it need not. Looks ten times a second at most."""
