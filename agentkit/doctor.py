@@ -1,4 +1,4 @@
-"""`agentkit doctor`: what walls code in on this machine, tried by breaking out of it, and what would raise the level."""
+"""`agentkit doctor`: what walls code in on this machine, tried by breaking out, and what would raise the level."""
 
 from __future__ import annotations
 
@@ -135,8 +135,8 @@ def _conclude(isolation: Isolation, held: bool) -> None:
     means = {
         "L1": "limits on time and memory and an empty environment, but no walls: run only code you would run yourself",
         "L2": "the kernel denies it your files, the network, other programs and other processes",
-        "L3": "the kernel denies it your files, the network, other programs and other processes, and it sees nothing else "
-        "of this machine",
+        "L3": "the kernel denies it your files, the network, other programs and other processes, and it sees nothing "
+        "else of this machine",
     }
     say(f"\nLevel {isolation.level}: {means[isolation.level]}.")
     if not held and isolation.level != "L1":

@@ -35,7 +35,9 @@ def readable() -> tuple[str, ...]:
     prefixes = dict.fromkeys((sys.prefix, sys.exec_prefix, sys.base_prefix, sys.base_exec_prefix))
     parts = [str(Path(prefix, part)) for prefix in prefixes for part in _PARTS]
     real = [str(Path(part).resolve()) for part in parts]
-    return _outermost([*_SYSTEM, *_ROOTS, *parts, *real, *_executable()])
+    # Those a .pth file adds; not its other folders, such as the source of a project installed as editable.
+    packages = [path for path in sys.path if Path(path).name in ("site-packages", "dist-packages")]
+    return _outermost([*_SYSTEM, *_ROOTS, *parts, *packages, *real, *_executable()])
 
 
 def links(paths: Iterable[str]) -> dict[str, str]:
