@@ -112,6 +112,8 @@ ATTEMPTS = {
     "chroot": "import os; os.chroot('.')",
     "setuid": "import os; os.setuid(65534)",
     "own session": "import os; os.setsid()",
+    "signal by a descriptor": "import fcntl, os; fcntl.fcntl(os.pipe()[0], fcntl.F_SETOWN, {pid})",
+    "lease": "import fcntl; open('leased', 'w'); fcntl.fcntl(open('leased'), fcntl.F_SETLEASE, fcntl.F_RDLCK)",
     "device": "import os; os.mknod('device', 0o020666, os.makedev(1, 1))",
     "memory": "bytearray(3 << 30)",
     "shared memory": "from multiprocessing import shared_memory as s; s.SharedMemory(create=True, size=10)",
@@ -581,6 +583,7 @@ def test_the_filters_decide_as_their_rules_say(architecture):
         deny
     ] * 2
     assert [of(checked["socketpair"], *pair) for pair in ((1, 0x80001), (1, 2), (2, 1))] == [allow, deny, deny]
+    assert [of(checked["fcntl"], 5, command) for command in (1, 3, 8, 10, 15, 1024)] == [allow] * 2 + [deny] * 4
     assert of(checked["clone3"]) == seccomp_rules.ENOSYS and of(checked["ioctl"], 0, 0x5412) == seccomp_rules.ENOTTY
     other = "aarch64" if architecture == "x86_64" else "x86_64"
     assert decide(program, 0, (), other) == seccomp_rules.KILL

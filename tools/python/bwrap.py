@@ -34,6 +34,7 @@ def command(program: str, cache: Path | None, slots: int, slot_bytes: int) -> li
     seen = readable()
     linked = links(seen)
     found = [program, "--unshare-all", "--die-with-parent", "--new-session", "--clearenv", "--cap-drop", "ALL"]
+    found += ["--hostname", "sandbox"]
     for path in seen:
         found += ["--symlink", linked[path], path] if path in linked else ["--ro-bind", path, path]
     found += ["--ro-bind", str(HERE), str(HERE), "--proc", "/proc", "--dev", "/dev"]

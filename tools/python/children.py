@@ -201,7 +201,8 @@ class Forked:
         """End it; it can have no children."""
         itself = _ended_within(self._handle, LAST_WORDS_S if ending else 0)
         self._signal(signal.SIGKILL)
-        _ended_within(self._handle, _GONE_S)
+        if not _ended_within(self._handle, _GONE_S):
+            return "it was killed, and has not ended yet"
         status = self._zygote.reap(self._inner_pid)
         if status is None:
             return "the process all sessions come from had ended"

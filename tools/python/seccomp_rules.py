@@ -33,7 +33,7 @@ newfstatat:262:79 statx:332:291 access:21:- faccessat:269:48 faccessat2:439:439 
 mprotect:10:226 munmap:11:215 mremap:25:216 madvise:28:233 mincore:27:232 brk:12:214 msync:26:227 mlock:149:228
 munlock:150:229 rt_sigaction:13:134 rt_sigprocmask:14:135 rt_sigreturn:15:139 rt_sigpending:127:136
 rt_sigtimedwait:128:137 rt_sigsuspend:130:133 sigaltstack:131:132 restart_syscall:219:128 pipe:22:- pipe2:293:59
-dup:32:23 dup2:33:- dup3:292:24 fcntl:72:25 flock:73:32 fsync:74:82 fdatasync:75:83 sync_file_range:277:84
+dup:32:23 dup2:33:- dup3:292:24 flock:73:32 fsync:74:82 fdatasync:75:83 sync_file_range:277:84
 ftruncate:77:46 fallocate:285:47 fadvise64:221:223 getdents:78:- getdents64:217:61 getcwd:79:17 chdir:80:49
 fchdir:81:50 rename:82:- renameat:264:38 renameat2:316:276 mkdir:83:- mkdirat:258:34 rmdir:84:- unlink:87:-
 unlinkat:263:35 link:86:- linkat:265:37 symlink:88:- symlinkat:266:36 readlink:89:- readlinkat:267:78 mknod:133:-
@@ -84,7 +84,7 @@ mlockall:151:230 munlockall:152:231
 """
 
 _CHECKED = """
-clone:56:220 clone3:435:435 kill:62:129 tkill:200:130 tgkill:234:131 rt_sigqueueinfo:129:138
+fcntl:72:25 clone:56:220 clone3:435:435 kill:62:129 tkill:200:130 tgkill:234:131 rt_sigqueueinfo:129:138
 rt_tgsigqueueinfo:297:240 prlimit64:302:261 prctl:157:167 ioctl:16:29 socketpair:53:199 open:2:- openat:257:56
 """
 
@@ -95,6 +95,9 @@ _O_TRUNC, _O_ACCMODE = 0x200, 0x3
 _PRCTL = (2, 3, 15, 16, 21, 23, 39, 0x53564D41)
 # TCGETS, TIOCGWINSZ, FIONREAD, FIONBIO, FIONCLEX, FIOCLEX: what isatty and non-blocking files ask
 _IOCTL = (0x5401, 0x5413, 0x541B, 0x5421, 0x5450, 0x5451)
+# DUPFD, GETFD, SETFD, GETFL, SETFL, GETLK, SETLK, SETLKW, GETOWN, OFD_GETLK, OFD_SETLK, OFD_SETLKW, DUPFD_CLOEXEC,
+# SETPIPE_SZ, GETPIPE_SZ, GET_SEALS: not those that have the kernel send signals to others (SETOWN), nor leases
+_FCNTL = (0, 1, 2, 3, 4, 5, 6, 7, 9, 36, 37, 38, 1030, 1031, 1032, 1034)
 
 
 def _argument(index: int) -> Instruction:
@@ -150,6 +153,7 @@ _RULES: dict[str, list[Instruction]] = {
     "prlimit64": _one_of(0, [0, PID], EPERM),
     "prctl": _one_of(0, _PRCTL, EPERM),
     "ioctl": _one_of(1, _IOCTL, ENOTTY),
+    "fcntl": _one_of(1, _FCNTL, EPERM),
     "socketpair": _SOCKETPAIR,
     "open": _open(1),
     "openat": _open(2),

@@ -22,6 +22,7 @@ from agentkit.tools.python.zygotes import Zygote
 MAX_IDLE_SESSIONS = 16
 """How many sessions are kept that run nothing; beyond, the one used longest ago is closed."""
 MAX_REMEMBERED = 1_000
+MAX_PROBLEM_CHARS = 10_000
 
 
 class Session:
@@ -66,7 +67,7 @@ class Session:
                 f"{' ' if notice else ''}The code ran longer than the limit of {timeout_s:g} s and was interrupted; it "
                 "ended by itself after that, so its result may not be whole."
             )
-        problems = "".join(f"{problem}\n" for problem in reply.problems) if reply else ""
+        problems = "".join(f"{problem}\n" for problem in reply.problems)[:MAX_PROBLEM_CHARS] if reply else ""
         return Execution(
             ok=cause is None,
             stdout=exchange.stdout,

@@ -123,6 +123,8 @@ class Walls:
 
     def forget(self) -> None:
         """Forked: these processes are the parent's."""
+        for zygote in self.zygotes:
+            zygote.abandon()
         self.zygotes = []
         self._lock = threading.Lock()
 

@@ -211,6 +211,13 @@ class Zygote:
             self._control.close()
             self._errors.close()
 
+    def abandon(self) -> None:
+        """In a fork of the host: close what was inherited, and leave the process to the one it belongs to."""
+        self._dead = True
+        self._control.close()
+        self._errors.close()
+        self._process.returncode = 0  # else its object complains that it still runs
+
 
 def _set(cache: Path) -> list[str]:
     """The environment inside the sandbox, which begins with none."""
