@@ -185,8 +185,15 @@ def test_short_term_memory(capsys, tmp_path, monkeypatch):
     printed = capsys.readouterr().out
     assert "['Unnamed: 0', 'time', 'revenue', 'loss']" in printed
     assert printed.count("No such file or directory") == 3
+    assert (
+        "\n[objects] The plot is in objects_revenue_plot.png.\n[objects] Its y axis runs from 0 to 1000.\n" in printed
+    )
     assert printed.endswith(
-        "[objects] The plot is in objects_revenue_plot.png.\n[objects] Its y axis runs from 0 to 1000.\n"
+        "What each way to remember led to:\n"
+        "  none      no plot\n"
+        "  answers   no plot\n"
+        "  dialogue  a plot with the new axis; of the plot before, 8 of 9 lines kept\n"
+        "  objects   a plot with the new axis; of the plot before, 9 of 9 lines kept\n"
     )
     plots = sorted(tmp_path.iterdir())
     assert [p.name for p in plots] == ["dialogue_revenue_plot.png", "objects_revenue_plot.png"]
