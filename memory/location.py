@@ -24,4 +24,4 @@ def is_foreign(path: str) -> bool:
             found = connection.execute("SELECT count(*) FROM sqlite_master WHERE name = 'agentkit_meta'").fetchone()
     except sqlite3.Error:
         return False
-    return found == (0,)
+    return bool(found == (0,))
