@@ -243,7 +243,7 @@ def _cohere(name: str, key: str, url: str | None) -> CohereChat:
         # Its text may quote a proxy's password, so only what it is about is told.
         raise ConfigError(
             f"The client for the model {shorten(name)!r} cannot be made ({type(error).__name__}): check that "
-            "CO_API_URL is an http or https address, and that HTTPS_PROXY, HTTP_PROXY and ALL_PROXY are ones httpx knows."
+            "CO_API_URL is an http or https address, and that HTTPS_PROXY, HTTP_PROXY and ALL_PROXY are ones it knows."
         ) from None
 
 

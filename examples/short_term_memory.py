@@ -1,7 +1,7 @@
 """Cohere's cookbook "Short-Term Memory Handling for Agents": what must be remembered of a chain of steps.
 
 The same three questions, under each way to remember: without the steps of the earlier turns the model does not
-know which plot the third question means, and without its code it draws another. Live with COHERE_API_KEY, else replayed.
+know which plot the third question means, and without its code draws another. Live with COHERE_API_KEY, or replayed.
 
     python examples/short_term_memory.py
 """
