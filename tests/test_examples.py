@@ -90,6 +90,15 @@ def test_api_requests(capsys):
     assert [
         line.removeprefix("The API request: ") for line in printed.splitlines() if "API request" in line
     ] == REQUESTS
+    assert re.findall(r"  (\w+Request\(.*\))", printed) == [
+        "NmgsRequest(nmgs=['0000234GLCMS0100ANORAKCAA'], page=0, size=10)",
+        "ObjrefRequest(objref=['GLCMS004AGTCAMIS', 'GLCHL000CGUCHALE'], page=0, size=10)",
+        "UrnRequest(urn=['urn:75f2b737-06dd-4399-9206-a6c11b65138e'], page=0, size=10)",
+        "TaxonomiesRequest(taxonomies=['SPORT'], page=0, size=10)",
+        "NmgsRequest(nmgs=['0000234GLCZD0000GUREDTOAA'], page=0, size=10)",
+        "ObjrefRequest(objref=['GLBRL0000GACHALE'], page=0, size=10)",
+        "TaxonomiesRequest(taxonomies=['CARS'], page=0, size=10)",
+    ]
     for plan in PLANS:
         assert plan in printed
     assert "{'tool_name': 'regex_extractor', 'parameters': {'user_query': 'I need tennis products'}}" in printed
