@@ -339,6 +339,12 @@ def test_hard_kills_leave_nothing(own):
     assert len(list(Path("/proc/self/fd").iterdir())) == descriptors
 
 
+def test_a_session_that_hangs_up_is_named(walled):
+    done = walled.execute("import os\nos.close(3)\nwhile True: pass", session="hangs up")
+    assert done.cause == "died" and "closed its connection" in done.error
+    assert walled.execute("1", session="hangs up").ok
+
+
 def test_c_code_that_never_looks_up_is_killed(own):
     own.execute("x = 1")
     done = own.execute("sum(range(10 ** 12))", timeout_s=0.2)

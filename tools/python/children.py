@@ -19,6 +19,7 @@ from agentkit.tools.python.view import HERE
 
 LAST_WORDS_S = 0.05
 """Seconds a process that seems to be ending has to do so by itself, so that it can be said how it did."""
+KILLED = "it was killed"
 _GONE_S = 10.0
 
 
@@ -159,7 +160,7 @@ class Spawned:
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(self._process.pid, signal.SIGKILL)
         status = self._process.wait()
-        return how_it_ended(status) if itself else "it was killed"
+        return how_it_ended(status) if itself else KILLED
 
     def close(self) -> None:
         """Close its descriptors."""
@@ -206,7 +207,7 @@ class Forked:
         status = self._zygote.reap(self._inner_pid)
         if status is None:
             return "the process all sessions come from had ended"
-        return how_it_ended(status) if itself else "it was killed"
+        return how_it_ended(status) if itself else KILLED
 
     def close(self) -> None:
         """Close its descriptors."""

@@ -43,25 +43,32 @@ class PythonInput(BaseModel):
 class PythonInterpreter(BaseTool):
     """Runs Python code in a process of its own for each session; variables are kept between calls.
 
-    Isolation is L1 in this version: the process has limits on time, memory (2 GiB of address space), file size
-    (256 MiB) and open files, and none of the host's environment variables, but the code can read and write what
-    its user can and reach the network.
+    Code is walled in as far as the machine allows, and every result says how far: at level 3 (Linux with bubblewrap)
+    and 2 (Linux with Landlock and seccomp) the kernel denies it files outside its working folder, the network, other
+    programs and processes; at level 1 there are limits only. At every level the process has limits on time, memory
+    (2 GiB of address space), file size (256 MiB) and open files, and none of the host's environment variables.
+    SECURITY.md says what is promised. Sessions are forked from a process that starts in the background with this
+    object and has pandas, numpy and matplotlib loaded.
 
     Files the code writes in its working folder come back as artifacts: at most 50 a call, 32 MiB each, 64 MiB
-    together. Names that start with a dot are left out. At most 16 sessions that run nothing are kept; beyond, the
-    one used longest ago is closed, and told so at its next call. Use it as a context manager, or call `close`, to
-    end its processes; they end with the program in any case.
+    together. Names that start with a dot are left out. A session that was closed or died is told so at its next call.
+    Use it as a context manager, or call `close`, to end its processes; they end with the program in any case.
 
     Args:
         data: Paths of files that are copied into each session's working folder under their own names.
         timeout_s: Seconds a call may take, with waiting for an earlier call of its session; above 0. It is then
             interrupted, and killed 1 s later. Time to start a process does not count.
         min_isolation: The least level of isolation to accept: L1, L2 or L3.
+        max_isolation: The highest level to use; for tests, and to see what a weaker machine would do.
         allow_weak: Whether to run with less than `min_isolation`, or with L1.
+        max_idle_sessions: How many sessions are kept that run nothing; beyond, the one used longest ago is closed.
+            0: none, each call starts afresh.
+        max_idle_s: Seconds a session is kept after its last call, at most 1,000,000; None: for as long as there are
+            not too many.
 
     Raises:
         ConfigError: A data file that is missing, unreadable or named like another; an impossible limit or level;
-            L1 not accepted with `allow_weak`; Windows.
+            a machine that offers less than is accepted; Windows.
     """
 
     name: str = "python_interpreter"

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from agentkit.errors import ToolError
-from agentkit.tools.python.children import Child
+from agentkit.tools.python.children import KILLED, Child
 from agentkit.tools.python.frames import FrameError, FrameReader, Hello, Output, Reply, decode, encode
 from agentkit.tools.python.limits import Watch
 
@@ -108,6 +108,8 @@ class RunnerProcess:
             self._drain(output)
             return Exchange(reply, output["stdout"].text(), output["stderr"].text(), waited.timed_out)
         ended = self.kill(ending=not waited.timed_out and not problem)
+        if ended == KILLED:  # it was not about to end, and yet there is nothing to wait for
+            ended = "it closed its connection to the host, and was killed"
         self._drain(output)
         self.close()
         return Exchange(
