@@ -18,7 +18,7 @@ MAX_TASKS = 512
 OOM_SCORE = "800"
 """Short of memory, the kernel ends a session before the program it belongs to."""
 
-_PR_SET_PDEATHSIG = 1
+_PR_SET_PDEATHSIG, _PR_SET_DUMPABLE = 1, 4
 _CAPABILITY_VERSION = 0x20080522
 DEVICES = ("/dev/null",)
 RANDOM = ("/dev/urandom", "/dev/random", "/dev/zero", "/dev/full")
@@ -60,6 +60,11 @@ def prefer_for_out_of_memory() -> None:
         pass
     finally:
         os.close(fd)
+
+
+def forbid_core_dumps() -> None:
+    """Leave nothing behind on a crash: a limit of 0 does not keep a core from a program that collects them."""
+    ctypes.CDLL(None).prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)
 
 
 def limit_tasks() -> None:

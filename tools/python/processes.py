@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from agentkit.errors import ToolError
 from agentkit.tools.python.children import KILLED, Child
 from agentkit.tools.python.frames import FrameError, FrameReader, Hello, Output, Reply, decode, encode
-from agentkit.tools.python.limits import Watch
+from agentkit.tools.python.limits import Room, Watch
 
 GRACE_S = 1.0
 """Seconds the code has to stop after it was interrupted, before it is killed."""
@@ -38,13 +38,13 @@ class Exchange:
 class RunnerProcess:
     """A process that runs cells; used by one thread at a time, except for `kill` and `wake`."""
 
-    def __init__(self, child: Child, folder: int | None) -> None:
-        """Wait until `child` reports; `folder` is where it writes, watched for room, or None.
+    def __init__(self, child: Child, room: Room) -> None:
+        """Wait until `child` reports; `room` is where it writes.
 
         Raises:
             ToolError: It ends instead.
         """
-        self._child, self._folder = child, folder
+        self._child, self._room = child, room
         self._selector = selectors.DefaultSelector()
         self._wake, self._waker = socket.socketpair()
         child.channel.setblocking(False)
@@ -94,7 +94,7 @@ class RunnerProcess:
         """
         self._calls += 1
         request = encode({"id": self._calls, "code": code, "cpu_s": timeout_s * (os.cpu_count() or 1) + 5})
-        watch = Watch(self._child.pid, self._folder)
+        watch = Watch(self._child.pid, self._room)
         try:
             self._write(request, time.monotonic() + timeout_s)
             waited = self._await_frame(timeout_s, cancelled, watch)

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from agentkit.tools.python.execution import Cause, Execution, Isolation
+from agentkit.tools.python.limits import Room
 from agentkit.tools.python.processes import GRACE_S, Exchange, RunnerProcess
 from agentkit.tools.python.walls import Place, Walls
 from agentkit.tools.python.workspace import Written
@@ -42,7 +43,7 @@ class Session:
             self.place = self._walls.place(self._folder, self._cache, self._data)
         workspace = self.place.workspace
         if self.process is None:
-            self.process = RunnerProcess(self.place.process(), None if self.place.sized else workspace.fd)
+            self.process = RunnerProcess(self.place.process(), Room(workspace.fd, self.place.sized))
         refused = self.process.refused
         exchange = self.process.run(code, timeout_s, lambda: cancelled() or self.closing)
         if exchange.reply is None:

@@ -127,6 +127,7 @@ class Zygote:
             confine.enter_folder(folder)
             confine.die_with_parent(self.pid)
             confine.prefer_for_out_of_memory()
+            confine.forbid_core_dumps()
             _forget_the_zygote()
             refused = runner.set_limits()
             if self.plan["level"] == "L3":
