@@ -41,6 +41,7 @@ CASES = [
         CALL + "if C['level'] == 'L1':\n"
         "    pid = os.fork()\n    if pid == 0:\n        try: os.chroot('.')\n        except OSError: os._exit(1)\n"
         "        os._exit(0)\n    if os.waitpid(pid, 0)[1] == 0: got('chroot')\n"
+    "    else: raise PermissionError('chroot')\n"
         "else: os.chroot('.'); got('chroot')",
         says=REFUSED,
         gaps={"L1": gap("claim:chroot", reason=f"{NO_WALL}; only root can", always=False)},
@@ -114,7 +115,7 @@ CASES = [
          says=f"reply to another call|more than one reply{NEXT}"),  # fmt: skip
     Case(57, "oversized frame", FRAME + "forge(b'\\xff' * 8)", says=f"over the limit{NEXT}"),
     Case(57, "invalid frame", FRAME + "forge(frame(b'[' * 100_000))", says=f"no Reply{NEXT}"),
-    Case(57, "half a frame", FRAME + "forge(struct.pack('>I', 1000) + b'{')", says=f"no Reply|longer than the limit{NEXT}", timeout_s=2),
+    Case(57, "half a frame", FRAME + "forge(struct.pack('>I', 1000) + b'{')", says=f"no Reply|longer than the limit{NEXT}", timeout_s=0.5),
     Case(57, "closed connection", FRAME + "for fd in fds:\n    try: os.close(fd)\n    except OSError: pass",
          says=f"ended|closed{NEXT}"),  # fmt: skip
     Case(
@@ -129,6 +130,13 @@ CASES = [
         59,
         "endless big int",
         "reached()\nx = 7 ** (10 ** 9)",
+        says="longer than the limit",
+        timeout_s=0.5,
+    ),
+    Case(
+        59,
+        "endless sum",  # which looks at no signals
+        "reached()\nsum(range(10 ** 13))",
         says=f"Killed: the code ran longer than the limit{NEXT}",
         timeout_s=0.5,
     ),
@@ -142,9 +150,9 @@ CASES = [
     Case(
         59,
         "endless numpy",
-        "import numpy as np\nreached()\na = np.random.rand(3000, 3000)\nnp.linalg.svd(a)",
-        says=f"longer than the limit|MemoryError{NEXT}|MemoryError",
-        timeout_s=2,
+        "reached()\nimport numpy as np\na = np.random.rand(3000, 3000)\nnp.linalg.svd(a)",
+        says="longer than the limit",
+        timeout_s=1,
     ),
     Case(
         59,

@@ -106,7 +106,7 @@ class Host:
             "effects": sorted(effects),
             "reached": "REACHED" in done.stdout,
             "cause": done.cause,
-            "said": str(done)[:4000] + " … " + str(done)[-4000:],
+            "said": str(done)[:MAX_SHOWN],
             "next": after.value,
             "named": named,
             "level": done.isolation.level,
