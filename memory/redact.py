@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from agentkit.decisions import REDACTED_FACT, pending_of
 from agentkit.errors import ConfigError
 from agentkit.memory.objects import MemoryObject
 from agentkit.text import shorten
@@ -50,6 +51,8 @@ def redact_turn(turn: Turn, redact: Redact | None) -> Turn:
         ),
         "thinking": redact_text(turn.thinking, redact),
     }
+    if turn.pending:
+        changes["pending"] = pending_of(changes["steps"])
     return turn.model_copy(update=changes)
 
 
@@ -65,6 +68,9 @@ def redact_step(step: Step, redact: Redact | None) -> Step:
         "thinking": redact_text(step.thinking, redact),
         "result": None if step.result is None else _observation(step.result, redact),
     }
+    if step.waits and (changes["tool"], changes["tool_input"]) != (step.tool, step.tool_input):
+        # What would be approved later must be what the model asked for.
+        changes["result"] = changes["result"].model_copy(update={"facts": {REDACTED_FACT: True}})
     return step.model_copy(update=changes)
 
 
