@@ -44,11 +44,12 @@ SCRIPT = [ADD, reply("3", usage=(20, 1))]
 
 def test_the_public_names_are_these():
     assert agentkit.__all__ == [
-        "Agent", "AgentKitError", "Artifact", "CassetteError", "Citation", "CohereChat", "ConfigError",
-        "GroundingError", "HistoryError", "InputError", "Limits", "ModelError", "Observation", "Outcome",
-        "Price", "SessionBusyError", "SessionError", "Step", "StopReason", "StoreError", "StoreVersionError",
-        "ToolCall", "ToolError",
-        "ToolPolicy", "Turn", "Usage", "UserError", "__version__", "policy_of", "validate_history", "with_policy",
+        "Agent", "AgentKitError", "Approve", "Artifact", "CassetteError", "Citation", "CohereChat", "CohereOptions",
+        "ConfigError", "DeadlineError", "Deny", "Edit", "GroundingError", "HistoryError", "HookError", "Hooks",
+        "InputError", "Limits", "ModelError", "Observation", "Outcome", "Price", "Refuse", "Resume", "RetryPolicy",
+        "SessionBusyError", "SessionError", "Step", "StopReason", "StoreError", "StoreVersionError", "ToolCall",
+        "ToolError", "ToolPolicy", "Turn", "Usage", "UserError", "__version__", "image", "policy_of",
+        "validate_history", "with_policy",
     ]  # fmt: skip
     assert agentkit.memory.__all__ == [
         "Action", "AugmentedChatMessageHistory", "Hit", "Memory", "MemoryObject", "OpenTurn", "RecallTool",
