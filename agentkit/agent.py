@@ -217,9 +217,7 @@ class Agent(Runnable[Any, Any]):
         """As `run`, without blocking the event loop."""
         return await self._atraced(self._request({"input": question}, session, config), config)
 
-    def resume(
-        self, session: str, decision: Decisions | None = None, *, config: RunnableConfig | None = None
-    ) -> Turn:
+    def resume(self, session: str, decision: Decisions | None = None, *, config: RunnableConfig | None = None) -> Turn:
         """Go on with the session's last turn where it was broken off or paused.
 
         No call that has its result is made again. Of a call that was running when the program ended nobody knows the

@@ -75,9 +75,7 @@ class Call:
         """
         left = self._seconds_left()
         if left is not None and left <= 0:
-            raise DeadlineError(
-                f"No time is left to ask {self.where}: the deadline has passed. Next: allow more time."
-            )
+            raise DeadlineError(f"No time is left to ask {self.where}: the deadline has passed. Next: allow more time.")
         self.tries += 1
         options = {**self.request_options, "max_retries": 0}
         bounds = [s for s in (options.get("timeout_in_seconds", self.timeout_s), left) if s is not None]

@@ -22,7 +22,7 @@ from agentkit.text import clean, shorten
 from agentkit.toolbox import Toolbox
 from agentkit.turn import ErrorKind, Observation, ToolCall
 
-Approver = Callable[[ToolCall], bool | Decision | None | Awaitable[bool | Decision | None]]
+Approver = Callable[[ToolCall], bool | Decision | Awaitable[bool | Decision | None] | None]
 """Decides about a call: True, False, Approve(), Deny("why"), Edit({...}), or None to pause the run."""
 
 

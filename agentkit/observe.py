@@ -19,7 +19,6 @@ from agentkit.turn import Artifact, ErrorKind, Observation
 _ADDRESS = re.compile(r" at 0x[0-9A-Fa-f]+")
 
 
-
 def observed(name: str, raw: Any, duration_s: float, tries: int) -> Observation:
     """`observe`, also where the result itself raises: the call did run, and must not look as if it had not."""
     try:

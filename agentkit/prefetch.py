@@ -129,7 +129,8 @@ class ExactPath:
 
     def _covers(self, question: str, steps: Sequence[Step]) -> Step | None:
         for (tool, _), step in zip(self._prefetch, steps, strict=False):  # a resumed turn may be of another agent
-            if step.ok and step.tool == tool.name and any(tool is covering for covering in self._covering) and tool.covers(question):  # type: ignore[attr-defined]
+            same = step.tool == tool.name and any(tool is covering for covering in self._covering)
+            if same and step.ok and tool.covers(question):  # type: ignore[attr-defined]
                 return step
         return None
 

@@ -125,8 +125,8 @@ class Toolbox:
             return bool(approval(_checked_arguments(entry.tool, call.arguments)))
         except Exception as error:
             raise HookError(
-                f"The approval function of the tool {call.name!r} raised {type(error).__name__}: {shorten(error, 300)}. "
-                "Next: mend ToolPolicy(approval=...); the steps so far are kept."
+                f"The approval function of the tool {call.name!r} raised {type(error).__name__}: "
+                f"{shorten(error, 300)}. Next: mend ToolPolicy(approval=...); the steps so far are kept."
             ) from error
 
     def _check_name(self, name: str) -> None:

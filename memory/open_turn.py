@@ -15,8 +15,9 @@ if TYPE_CHECKING:
 
 
 class OpenTurn:
-    """A running turn, written down as it goes; made by `Memory.begin` or taken up again by `Memory.resume`; closed by
-    `finish` or `interrupt`, left by `pause`.
+    """A running turn, written down as it goes; made by `Memory.begin`.
+
+    `Memory.resume` takes one up again; `finish` and `interrupt` close it, `pause` leaves it.
 
     Attributes:
         session: The session.

@@ -42,9 +42,10 @@ def redact_turn(turn: Turn, redact: Redact | None) -> Turn:
     if redact is None:
         return turn
     output = redact_text(turn.output, redact)
+    steps = tuple(redact_step(step, redact) for step in turn.steps)
     changes = {
         "input": redact_text(turn.input, redact),
-        "steps": tuple(redact_step(step, redact) for step in turn.steps),
+        "steps": steps,
         "output": output,
         "citations": tuple(
             moved for c in turn.citations if (moved := _citation(c, turn.output, output, redact)) is not None
@@ -52,7 +53,7 @@ def redact_turn(turn: Turn, redact: Redact | None) -> Turn:
         "thinking": redact_text(turn.thinking, redact),
     }
     if turn.pending:
-        changes["pending"] = pending_of(changes["steps"])
+        changes["pending"] = pending_of(steps)
     return turn.model_copy(update=changes)
 
 
