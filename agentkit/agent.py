@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 import time
 import uuid
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import aclosing, contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -23,6 +24,7 @@ from agentkit import log
 from agentkit.answers import AnswerCheck, CallAsText, StructuredOutput, empty_reply
 from agentkit.decisions import Decisions, Resume
 from agentkit.errors import ConfigError, SessionBusyError
+from agentkit.event_stream import EventStream
 from agentkit.events import Event, TurnFinished, TurnStarted
 from agentkit.gate import Approver, Gate, checked_approver
 from agentkit.history import apart
@@ -43,6 +45,10 @@ if TYPE_CHECKING:
     from agentkit.cohere_retry import RetryPolicy
     from agentkit.grounding import FindsCodes
     from agentkit.memory import Memory
+
+
+CLEAN_UP_TRIES = 5000
+"""How many times, a thousandth of a second apart, a run looks whether a stream dropped before it has been closed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,6 +152,7 @@ class Agent(Runnable[Any, Any]):
         self._check_approval(prefetch)
         self._new_session = new_session or (lambda: uuid.uuid4().hex)
         self._running_sessions: set[str] = set()
+        self._left: set[str] = set()  # of those, the sessions whose stream was dropped and is yet to be closed
         self._lock = threading.Lock()
         recall = None if memory is None else memory.recall_tool()
         everything = Toolbox(
@@ -293,8 +300,8 @@ class Agent(Runnable[Any, Any]):
         Returns:
             The events of `agentkit.events`, `TurnFinished` last, which has the turn. Left early, the model call is
             closed, tools that are running are left behind (`astream` cancels async ones), and the turn is kept as
-            interrupted. Leave `astream` through ``contextlib.aclosing``, or the session stays busy until the event loop
-            has cleaned up.
+            interrupted. `astream` left by a bare ``break`` is cleaned up by the event loop a little later, which the
+            next `arun` or `astream` in the session waits for; ``contextlib.aclosing`` does it at once.
 
         Raises:
             InputError: As `run`; bad input is refused at once, the rest is raised while the events are read.
@@ -311,13 +318,16 @@ class Agent(Runnable[Any, Any]):
 
         return self._transform_stream_with_config(iter([request.shown]), events, config)
 
-    async def astream(
+    def astream(
         self, input: Any, config: RunnableConfig | None = None, *, session: str | None = None, **kwargs: Any
     ) -> AsyncIterator[Event]:
         """As `stream`, without blocking the event loop."""
         refuse_kwargs("astream", kwargs)
-        request, given = self._request(input, session, config), config
-        config = with_session(config, request.session)
+        request = self._request(input, session, config)
+        return EventStream(self._astream(request, config), partial(self._left.add, request.session))
+
+    async def _astream(self, request: Request, given: RunnableConfig | None) -> AsyncGenerator[Event, None]:
+        config = with_session(given, request.session)
         if not get_callback_manager_for_config(config).handlers:
             stream = self._aevents(request, unwatched(config, given))
         else:
@@ -364,6 +374,7 @@ class Agent(Runnable[Any, Any]):
         return self._ended(turn, running)
 
     async def _arun(self, request: Request, config: RunnableConfig) -> Turn:
+        await self._cleaned_up(request.session)
         with self._turn(request, config) as running:
             turn = self._with_data(await running.arun())
         return self._ended(turn, running)
@@ -376,6 +387,7 @@ class Agent(Runnable[Any, Any]):
 
     async def _aevents(self, request: Request, config: RunnableConfig) -> AsyncIterator[Event]:
         turn = None
+        await self._cleaned_up(request.session)
         with self._turn(request, config) as running:
             yield TurnStarted(request.session, running.journal.question)
             async with aclosing(running.aevents()) as events:  # type: ignore[type-var]
@@ -440,7 +452,15 @@ class Agent(Runnable[Any, Any]):
         try:
             yield
         finally:
+            self._left.discard(session)
             self._running_sessions.discard(session)
+
+    async def _cleaned_up(self, session: str) -> None:
+        """Wait for the event loop to close a stream of the session that was left by a bare ``break``."""
+        for _ in range(CLEAN_UP_TRIES):
+            if session not in self._left:
+                return
+            await asyncio.sleep(0.001)
 
     def _history(self, request: Request) -> tuple[Sequence[BaseMessage], _Kit]:
         """The messages before the question; where memory leaves something out of them, `recall` is offered too."""

@@ -127,6 +127,16 @@ def test_batch_and_pipe():
     assert chain.invoke("d") == "D!"
 
 
+def test_bind_and_with_config_name_the_session():
+    memory = Memory()
+    agent = Agent(model=ScriptedChat(["one", "two", "three", "four"]), memory=memory)
+    assert agent.bind(session="s").invoke("a")["turn"].session == "s"
+    assert asyncio.run(agent.bind(session="s").ainvoke("b"))["turn"].number == 2
+    assert list(agent.bind(session="s").stream("c"))[-1].turn.number == 3
+    configured = agent.with_config({"configurable": {"session": "s"}, "tags": ["mine"]})
+    assert configured.invoke({"input": "d"})["turn"].number == 4
+
+
 def test_without_a_session_each_run_is_its_own():
     memory = Memory()
     chat = ScriptedChat(["one", "two"])

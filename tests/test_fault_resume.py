@@ -12,8 +12,21 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from langchain_core.tools import tool
 
-from agentkit import Agent, Deny, Edit, HookError, Hooks, InputError, Limits, ModelError, Resume, ToolPolicy, Turn
-from agentkit import validate_history, with_policy
+from agentkit import (
+    Agent,
+    Deny,
+    Edit,
+    HookError,
+    Hooks,
+    InputError,
+    Limits,
+    ModelError,
+    Resume,
+    ToolPolicy,
+    Turn,
+    validate_history,
+    with_policy,
+)
 from agentkit.cohere_wire import request_messages
 from agentkit.memory import Memory, OpenTurn, owners
 from agentkit.testing import ScriptedChat, reply
@@ -64,7 +77,9 @@ REPLIES = st.one_of(
 )
 DECISIONS = st.sampled_from([None, True, False, Deny("no"), Edit({"n": 1}), {"same": True}, {"a": False}, "nonsense"])
 APPROVERS = st.sampled_from([None, None, lambda call: True, lambda call: Deny("no"), lambda call: 1 / 0])
-HOOKED = st.sampled_from([(), (), Hooks(before_tool=lambda call, session: 1 / 0), Hooks(after_tool=lambda *given: 1 / 0)])
+HOOKED = st.sampled_from(
+    [(), (), Hooks(before_tool=lambda call, session: 1 / 0), Hooks(after_tool=lambda *given: 1 / 0)]
+)
 STEPS = st.tuples(
     st.booleans(),  # whether to go on where that can be done
     DECISIONS,
