@@ -61,7 +61,7 @@ def needs_approval(name: str) -> str:
 
 def denied(name: str, reason: str) -> str:
     """A person or a hook does not want the call."""
-    return f"{shorten(name)} was not called: it was refused{': ' + shorten(reason, 500) if reason else ''}."
+    return f"{shorten(name)} was not called: it was refused{': ' + shorten(reason, 500).rstrip('.') if reason else ''}."
 
 
 def edited(arguments: str) -> str:
