@@ -7,6 +7,7 @@ network cuts in two.
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from copy import copy
 from dataclasses import dataclass, field
@@ -17,7 +18,7 @@ import httpx
 
 from agentkit.cohere_retry import Retry, RetryPolicy, Timing, retry_after_s
 from agentkit.cohere_stream import BrokenStreamError, CohereChunk, StreamReader, retry_chunk
-from agentkit.errors import DeadlineError, ModelError
+from agentkit.errors import DeadlineError, ModelError, UserError
 from agentkit.text import shorten
 
 _PATH = "v2/chat"
@@ -180,6 +181,8 @@ def post(http: Any, call: Call) -> dict[str, Any]:
             if response.is_success:
                 return _json(response, call)
             wait = call.failed(_refusal(response, call))
+        except UserError:
+            raise  # a missing recording, a blocked network: not the wire's failure
         except (httpx.HTTPError, httpx.InvalidURL, ValueError) as error:
             wait = _failed(call, error)
         call.timing.sleep(wait)
@@ -193,6 +196,8 @@ async def apost(http: Any, call: Call) -> dict[str, Any]:
             if response.is_success:
                 return _json(response, call)
             wait = call.failed(_refusal(response, call))
+        except UserError:
+            raise  # a missing recording, a blocked network: not the wire's failure
         except (httpx.HTTPError, httpx.InvalidURL, ValueError) as error:
             wait = _failed(call, error)
         await call.timing.asleep(wait)
@@ -224,6 +229,8 @@ def stream(http: Any, call: Call, model: str | None) -> Iterator[CohereChunk]:
                     return
                 response.read()
             wait = call.failed(_refusal(response, call))
+        except UserError:
+            raise  # a missing recording, a blocked network: not the wire's failure
         except (httpx.HTTPError, httpx.InvalidURL, ValueError, BrokenStreamError) as error:
             if reader.ended:
                 return
@@ -253,6 +260,8 @@ async def astream(http: Any, call: Call, model: str | None) -> AsyncIterator[Coh
                     return
                 await response.aread()
             wait = call.failed(_refusal(response, call))
+        except UserError:
+            raise  # a missing recording, a blocked network: not the wire's failure
         except (httpx.HTTPError, httpx.InvalidURL, ValueError, BrokenStreamError) as error:
             if reader.ended:
                 return
@@ -315,16 +324,29 @@ def _failure(error: Exception, call: Call) -> Failure:
         return Failure(reason=f"broke the connection off: {said}", next_step="run again", again=True)
     if isinstance(error, BrokenStreamError):
         return Failure(reason=f"sent no reply: {error}", next_step="run again", again=True)
-    if isinstance(error, (httpx.HTTPError, httpx.InvalidURL)):
-        again = again and not isinstance(error, httpx.InvalidURL)
-        return Failure(
-            reason=f"cannot be reached: {said}",
-            next_step="check the network and CO_API_URL, then run again",
-            again=again,
-        )
+    if not isinstance(error, (httpx.HTTPError, httpx.InvalidURL)):
+        # Whatever is no failure of HTTP was found wrong before anything was sent.
+        again = False
+        if not _is_json(call.body):
+            return Failure(
+                reason=f"was not asked: the request cannot be written as JSON ({said})", next_step=_CLEAN, again=False
+            )
+        if isinstance(error, UnicodeEncodeError) and error.encoding == "ascii":
+            # The error quotes what it could not write, and that is the key, or next to it.
+            said = "a header, such as the one with the key, holds characters that are not ASCII"
     return Failure(
-        reason=f"was not asked: the request cannot be written as JSON ({said})", next_step=_CLEAN, again=False
+        reason=f"cannot be reached: {said.rstrip('.')}",
+        next_step="check the network, COHERE_API_KEY and CO_API_URL, then run again",
+        again=again and not isinstance(error, httpx.InvalidURL),
     )
+
+
+def _is_json(body: Any) -> bool:
+    try:
+        json.dumps(body, allow_nan=False, ensure_ascii=False).encode()
+    except (TypeError, ValueError):
+        return False
+    return True
 
 
 _CLEAN = "take out of the messages what JSON cannot hold, such as lone surrogates and NaN"

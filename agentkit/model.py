@@ -275,6 +275,11 @@ def _key() -> str:
             "https://dashboard.cohere.com/api-keys), or pass a LangChain chat model as model=. "
             "`make demo` and `agentkit demo` work without a key."
         )
+    if not (key.isascii() and key.isprintable()):
+        raise ConfigError(
+            "COHERE_API_KEY holds characters that no key has, such as curly quotes or accents: copy the key anew from "
+            "https://dashboard.cohere.com/api-keys."
+        )
     return key
 
 
@@ -286,7 +291,14 @@ def _cohere(
     from agentkit.cohere_chat import CohereChat
 
     # langchain-cohere passes base_url on even where it is None, which hides CO_API_URL from the SDK.
-    model = CohereChat(model=name, temperature=0, cohere_api_key=SecretStr(key), base_url=url)
+    try:
+        model = CohereChat(model=name, temperature=0, cohere_api_key=SecretStr(key), base_url=url)
+    except ValueError as error:
+        # Its text may quote a proxy's password, so only what it is about is told.
+        raise ConfigError(
+            f"The client for the model {shorten(name)!r} cannot be made ({type(error).__name__}): check that "
+            "CO_API_URL is an http or https address, and that HTTPS_PROXY, HTTP_PROXY and ALL_PROXY are ones it knows."
+        ) from None
     return cast("CohereChat", _with_settings(model, options, retry))
 
 
