@@ -229,7 +229,8 @@ class Agent(Runnable[Any, Any]):
 
         No call that has its result is made again. Of a call that was running when the program ended nobody knows the
         outcome: the model is told so, and it is not made again either. Limits count on, except seconds, which start
-        anew. The agent's system message and the replay of memory stand before the question, as in `run`.
+        anew. The agent's system message and the replay of memory stand before the question, as in `run`; of a memory
+        that redacts, the model is shown what was stored.
 
         Args:
             session: The session.

@@ -91,7 +91,8 @@ class Call:
             ModelError: There is none.
             DeadlineError: There is no time for it.
         """
-        self.check_time(failure.reason)
+        if failure.again:
+            self.check_time(failure.reason)
         if not failure.again or self.tries >= self.policy.max_tries:
             raise self._error(failure)
         wait = self.policy.wait_s(self.tries, failure.retry_after_s)

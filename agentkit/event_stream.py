@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 
-from agentkit.events import Event
+from agentkit.events import Event, TurnFinished
 
 
 class EventStream(AsyncIterator[Event]):
@@ -24,10 +24,12 @@ class EventStream(AsyncIterator[Event]):
         """The next event."""
         self._runs = True
         try:
-            return await self._events.__anext__()
+            event = await self._events.__anext__()
         except BaseException:
             self._runs = False
             raise
+        self._runs = not isinstance(event, TurnFinished)  # with the last event the session is free
+        return event
 
     async def aclose(self) -> None:
         """Leave it: the model call is closed, and the session is free when this returns."""

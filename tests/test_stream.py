@@ -249,6 +249,18 @@ def test_a_stream_left_by_a_bare_break_does_not_hold_its_session(way, watched):
     assert memory.turns("s")[0].stop_reason == "interrupted"
 
 
+def test_a_stream_left_at_its_last_event_has_nothing_to_wait_for():
+    async def main() -> None:
+        agent = make([*SCRIPT, "again"], memory=Memory())
+        async for event in agent.astream("sums?", session="s"):
+            if isinstance(event, TurnFinished):
+                break
+        assert agent._left == set()
+        assert (await agent.arun("and now?", session="s")).number == 2
+
+    asyncio.run(main())
+
+
 def test_a_stream_that_is_read_still_holds_its_session():
     async def main() -> None:
         agent = make(memory=Memory())
