@@ -260,6 +260,29 @@ def extract(
 
 
 @app.command()
+def mcp(
+    toml: Toml = None,
+    data: Data = None,
+    no_python: Annotated[bool, typer.Option("--no-python", help="Serve the extractor alone.")] = False,
+    allow_weak: Weak = False,
+) -> None:
+    """Serve the extractor and the Python interpreter to other agents: MCP over standard input and output."""
+    from agentkit.mcp_server import serve
+
+    if no_python and toml is None:
+        raise ConfigError("There is nothing to serve: give patterns with --toml, or leave out --no-python.")
+    tools: list[BaseTool] = []
+    with ExitStack() as stack:
+        if toml is not None:
+            from agentkit.tools import RegexExtractor
+
+            tools.append(RegexExtractor.from_toml(toml))
+        if not no_python:
+            tools.append(stack.enter_context(_interpreter(data or [], allow_weak)))
+        serve(tools)
+
+
+@app.command()
 def doctor() -> None:
     """Look how far the Python interpreter can wall code in here, by trying to break out. Exit code 0: far enough."""
     from agentkit.doctor import examine

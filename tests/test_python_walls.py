@@ -418,6 +418,7 @@ def test_a_forked_host_gets_sessions_of_its_own(own):
     pid = os.fork()
     if pid == 0:
         try:
+            own.close()
             os.write(writing, str(own.execute("'x' in globals()").value).encode())
             own.close()
         finally:

@@ -62,7 +62,12 @@ class RunnerProcess:
         self._reaping = threading.Lock()
         self._ended = ""
         self._closed = False
-        self.refused = self._greet()
+        try:
+            self.refused = self._greet()
+        except BaseException:
+            self.kill()
+            self.close()
+            raise
 
     def _greet(self) -> tuple[str, ...]:
         waited = self._await_frame(START_S, lambda: False, None)
@@ -71,8 +76,6 @@ class RunnerProcess:
                 return tuple(decode(waited.body, Hello).refused)
         ended = "it did not report in time" if waited.timed_out else self.kill(ending=True)
         self._drain(waited.output)
-        self.kill()
-        self.close()
         said = waited.output["stderr"].text().strip()[-500:]
         raise ToolError(f"The Python process did not start ({ended}): {said or 'it said nothing'}. Try again.")
 

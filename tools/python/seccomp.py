@@ -65,6 +65,7 @@ def install(filters: Mapping[str, str], placeholder: int) -> None:
 
 def _prctl(option: int, value: int, pointer: object = None) -> None:
     libc = ctypes.CDLL(None, use_errno=True)
-    if libc.prctl(option, ctypes.c_ulong(value), pointer, 0, 0) != 0:
+    none = ctypes.c_ulong(0)
+    if libc.prctl(option, ctypes.c_ulong(value), pointer, none, none) != 0:
         number = ctypes.get_errno()
         raise OSError(number, f"prctl({option}): {os.strerror(number)}")

@@ -67,7 +67,7 @@ class Session:
             error=error,
             cause=cause,
             artifacts=written.artifacts,
-            isolation=_with(self._walls.isolation, refused),
+            isolation=_with(self.place.isolation, refused),
             variables=tuple(reply.variables) if reply else (),
             files=written.files,
             omitted=written.omitted,

@@ -53,9 +53,10 @@ class Sessions:
         """Let what sessions are forked from get warm in the background."""
         if self._walls.isolation.level == "L1":
             return
-        with self._lock:
-            cache = self._root() / "cache"
-        self._walls.start(cache)
+        with contextlib.suppress(ToolError):  # the first call tells
+            with self._lock:
+                cache = self._root() / "cache"
+            self._walls.start(cache)
 
     def wake(self, name: str) -> None:
         """Make a call under way in the session look at once whether it was cancelled."""
@@ -95,10 +96,7 @@ class Sessions:
 
     def _enter(self, name: str) -> Session:
         with self._lock:
-            if self._pid != os.getpid():  # forked: these processes are the parent's
-                self._live, self._roots, self._pid, self._timer = {}, [], os.getpid(), None
-                self._walls.forget()
-                weakref.finalize(self, _shut_down, self._live, self._roots, self._walls.zygotes, self._pid)
+            self._leave_to_the_parent()
             session = self._live.get(name)
             if session is None:
                 session = self._live[name] = self._new_session(name)
@@ -106,6 +104,14 @@ class Sessions:
             self._count += 1
             session.used = self._count
             return session
+
+    def _leave_to_the_parent(self) -> None:
+        """In a fork of the program: these processes and folders are not its own; with the lock held."""
+        if self._pid == os.getpid():
+            return
+        self._live, self._roots, self._pid, self._timer = {}, [], os.getpid(), None
+        self._walls.forget()
+        weakref.finalize(self, _shut_down, self._live, self._roots, self._walls.zygotes, self._pid)
 
     def _new_session(self, name: str) -> Session:
         root = self._root()
@@ -176,6 +182,7 @@ class Sessions:
     def close(self, name: str | None = None) -> None:
         """End one session, or all; a call that runs in it comes back as died."""
         with self._lock:
+            self._leave_to_the_parent()
             names = list(self._live) if name is None else [name]
             closing = [self._live.pop(each) for each in names if each in self._live]
             for each in names:
@@ -184,8 +191,7 @@ class Sessions:
             timer = None
             if name is None:
                 timer, self._timer = self._timer, None
-                if self._pid == os.getpid():
-                    roots, self._roots[:] = list(self._roots), []
+                roots, self._roots[:] = list(self._roots), []
         if timer is not None:
             timer.cancel()
         for session in closing:

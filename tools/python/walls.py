@@ -134,7 +134,7 @@ class Place:
 
     def __init__(self, walls: Walls, workspace: Workspace, folder: str, zygote: Zygote | None, cache: Path) -> None:
         """Remember; `folder` is the working folder as the code sees it."""
-        self.workspace = workspace
+        self.workspace, self.isolation = workspace, walls.isolation if zygote is None else Isolation(level="L3")
         self._walls, self._folder, self._zygote, self._cache = walls, folder, zygote, cache
         self._pid = os.getpid()
 
@@ -153,7 +153,7 @@ class Place:
         Raises:
             ToolError: It does not start.
         """
-        if self._walls.isolation.level == "L1":
+        if self.isolation.level == "L1":
             return Spawned(Path(self._folder), self._cache)
         try:
             zygote = self._zygote or self._walls.zygote(self._cache)
