@@ -25,6 +25,7 @@ from pydantic import BaseModel
 from agentkit.answers import AnswerCheck, CallAsText, StructuredOutput, empty_reply
 from agentkit.errors import ConfigError, InputError, SessionBusyError
 from agentkit.events import Event, LimitReached, ToolFinished, ToolStarted, TurnFinished, TurnStarted
+from agentkit.grounding import flagged
 from agentkit.limits import Limits, Price
 from agentkit.loop import Act, Ask, Reply, finished, react
 from agentkit.model import Edge
@@ -395,10 +396,16 @@ class Agent(Runnable[Any, Any]):
                 start = partial(react, limits=self.limits, clock=self._clock, checks=self._checks)
                 limit = self.limits.max_seconds
                 flow = self._exact.turn(messages, start, clock=self._clock, max_seconds=limit)
-                yield flow, journal, kit
+                yield self._flagged(flow, messages, kit), journal, kit
             except BaseException:
                 journal.interrupt()
                 raise
+
+    def _flagged(
+        self, flow: Generator[Ask | Act, Any, Turn], messages: list[BaseMessage], kit: _Kit
+    ) -> Generator[Ask | Act, Any, Turn]:
+        turn = yield from flow
+        return flagged(turn, messages, kit.edge.documents) if turn.citations else turn
 
     @contextmanager
     def _alone(self, session: str) -> Iterator[None]:

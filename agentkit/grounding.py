@@ -8,7 +8,7 @@ citations carry the answer's own quotes and brackets.
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
@@ -110,12 +110,14 @@ class CitationCheck:
     Attributes:
         citation: The citation.
         problems: What is wrong with it, in words; empty where nothing is.
+        flags: The same without words of the answer, as `Turn.citation_flags` keeps them.
         overlap: Which part of the cited words stands in the sources, from 0 to 1; None without a text to compare.
             A low one is a hint, never a fault: answers are written in other words than their sources.
     """
 
     citation: Citation
     problems: tuple[str, ...] = ()
+    flags: tuple[str, ...] = ()
     overlap: float | None = None
 
     @property
@@ -138,6 +140,22 @@ def check_citations(
     return [_checked(citation, turn.output, steps, documents or {}, calls) for citation in turn.citations]
 
 
+def flagged(turn: Turn, given: Iterable[BaseMessage], documents: Callable[[], Mapping[str, str]]) -> Turn:
+    """`turn` with what is wrong with its citations.
+
+    Args:
+        turn: The turn.
+        given: The messages the model was given before its first word, whose calls may be cited.
+        documents: The texts it was given beside them, by id; only asked where there are citations.
+    """
+    if not turn.citations:
+        return turn
+    calls = {call["id"] or "" for message in given if isinstance(message, AIMessage) for call in message.tool_calls}
+    checks = check_citations(turn, documents=documents(), calls=calls)
+    flags = tuple(dict.fromkeys(flag for check in checks for flag in check.flags))
+    return turn.model_copy(update={"citation_flags": flags}) if flags else turn
+
+
 def _checked(
     citation: Citation,
     answer: str,
@@ -145,17 +163,21 @@ def _checked(
     documents: Mapping[str, str],
     calls: Collection[str],
 ) -> CitationCheck:
-    problems = []
+    problems, flags = [], []
     start, end = citation.start, citation.end
+    place = f"the citation of {start}:{end}"
     cited = answer[start:end] if 0 <= start < end <= len(answer) else ""
     if not cited:
         problems.append(f"{start}:{end} is no part of the answer, which has {len(answer)} characters")
+        flags.append(f"{place} is outside the answer, which has {len(answer)} characters")
     elif citation.text and cited != citation.text:
         problems.append(
             f"{start}:{end} of the answer is {shorten(cited)!r}, the citation says {shorten(citation.text)!r}"
         )
+        flags.append(f"{place} has another text than the answer there")
     if not citation.sources and not citation.call_ids:
         problems.append("it names no source")
+        flags.append(f"{place} names no source")
     texts: list[str] = []
     for source in citation.sources or citation.call_ids:
         call = _call_of(source, steps, calls)
@@ -166,7 +188,8 @@ def _checked(
             texts += [step.observation] + ([step.result.content] if step.result is not None else [])
         elif call not in calls:
             problems.append(f"its source {shorten(source)!r} is no call of this turn and no document")
-    return CitationCheck(citation, tuple(problems), overlap(cited or citation.text, texts))
+            flags.append(f"{place} has the source {shorten(source)!r}, which is no call of this turn and no document")
+    return CitationCheck(citation, tuple(problems), tuple(flags), overlap(cited or citation.text, texts))
 
 
 def _call_of(source: str, steps: Mapping[str, Step], calls: Collection[str]) -> str:
