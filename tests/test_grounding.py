@@ -47,6 +47,18 @@ def loose(answer: str, *given: str, finder: RegexExtractor = CODES) -> list[str]
         (f'"a\\n{CODE}"', CODE, []),
         (CODE, "\\u0047" + CODE[1:], []),
         (CODE, CODE[:8] + " " + CODE[8:], [CODE]),
+        (CODE.lower(), "x", [CODE.lower()]),
+        (f"see `{CODE.lower()}`, {OTHER}", CODE, [CODE.lower(), OTHER][1:]),
+        (CODE.lower(), CODE, []),
+        (CODE.title(), CODE.lower(), []),
+        (f"id {UUID.upper()}", "x", [UUID.upper()]),
+        ("gleichberechtigt", "x", []),  # sixteen letters, and a word
+        (f"https://a.b/c?next=https%3A%2F%2F{CODE}", "x", [CODE]),
+        (CODE, f"https://a.b/c?next=https%3A%2F%2F{CODE}", []),
+        (CODE[:8] + "\u200b" + CODE[8:], "x", [CODE]),
+        (CODE[:8] + "\u200b" + CODE[8:], CODE, []),
+        ("".join(chr(ord(char) + 0xFEE0) for char in CODE), "x", [CODE]),
+        (f"**{CODE}**, _{CODE}_ and [it](https://a.b/{CODE})", "x", [CODE]),
     ],
 )
 def test_a_code_is_grounded_where_the_same_code_stands(answer: str, given: str, expected: list[str]) -> None:
