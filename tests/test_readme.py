@@ -39,7 +39,9 @@ def test_the_toml_is_a_file_of_patterns_and_its_command_says_what_the_text_says(
     (content,) = re.findall(r"```toml\n(.*?)```", README, re.DOTALL)
     Path("codes.toml").write_text(content, encoding="utf-8")
     (command,) = re.findall(r"^    agentkit (.*--toml codes.toml)$", README, re.MULTILINE)
-    main(shlex.split(command))
+    with pytest.raises(SystemExit) as ended:
+        main(shlex.split(command))
+    assert ended.value.code == 0
     printed = json.loads(capsys.readouterr().out)
     assert [found["value"] for found in printed["matches"]] == ["ORD-000123"]
     assert [miss["raw"] for miss in printed["near_misses"]] == ["ORD-0001234"]
