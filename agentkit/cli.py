@@ -253,6 +253,29 @@ def extract(
     say_json({"matches": found, "near_misses": [miss._asdict() for miss in extractor.near_misses(text)]})
 
 
+@app.command()
+def mcp(
+    toml: Toml = None,
+    data: Data = None,
+    no_python: Annotated[bool, typer.Option("--no-python", help="Serve the extractor alone.")] = False,
+    allow_weak: Weak = False,
+) -> None:
+    """Serve the extractor and the Python interpreter to other agents: MCP over standard input and output."""
+    from agentkit.mcp_server import serve
+
+    if no_python and toml is None:
+        raise ConfigError("There is nothing to serve: give patterns with --toml, or leave out --no-python.")
+    tools: list[BaseTool] = []
+    with ExitStack() as stack:
+        if toml is not None:
+            from agentkit.tools import RegexExtractor
+
+            tools.append(RegexExtractor.from_toml(toml))
+        if not no_python:
+            tools.append(stack.enter_context(_interpreter(data or [], allow_weak)))
+        serve(tools)
+
+
 @contextmanager
 def _agent(
     model: str,

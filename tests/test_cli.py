@@ -99,6 +99,7 @@ def test_help_lists_the_commands(cli):
         "show",
         "eval",
         "extract",
+        "mcp",
     ]
 
 
