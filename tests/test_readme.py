@@ -193,7 +193,7 @@ def test_prefetch(here):
 
 def test_interpreter(here, capsys):
     run("interpreter")
-    assert capsys.readouterr().out == "12 L1\n"
+    assert capsys.readouterr().out == "12\n"
 
 
 def test_memory(here, capsys):
