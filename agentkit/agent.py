@@ -116,7 +116,8 @@ class Agent(Runnable[Any, Any]):
             retry: When a request to a Cohere model is sent again; None for ``RetryPolicy()``, or the model's own.
             approve: Asked about each call that needs approval by its `ToolPolicy`, with the `ToolCall`; it returns
                 True or ``Approve()``, False or ``Deny("why")``, ``Edit({...})`` with other arguments, or None to leave
-                it to `resume`. With `arun` and `astream` it may be a coroutine function. Without it the run pauses.
+                it to `resume`, which needs a memory. With `arun` and `astream` it may be a coroutine function. The
+                time it takes counts in `Limits.max_seconds`. Without it the run pauses.
             hooks: Functions that see, and may change or refuse, what goes to and comes from model and tools.
 
         Raises:
