@@ -78,13 +78,21 @@ def _chosen(keys: Any, named: set[str], item: Callable[[Any], Any]) -> Any:
     return [keys[i] for i in sorted(list(order)[:MAX_ITEMS])]
 
 
-def gist(text: str, max_chars: int) -> str:
-    """A text's beginning, and what is named behind it: identifiers, numbers and codes, each once."""
+def gist(text: str, max_chars: int, extra: int = 0) -> str:
+    """A text's beginning, and what is named behind it: identifiers, numbers and codes, each once.
+
+    Args:
+        text: The text.
+        max_chars: Characters of both together.
+        extra: Characters that may be added for what is named.
+    """
     text = text.strip()
     if len(text) <= max_chars:
         return text
     least = max_chars * 2 // 5
     named = [w for w in dict.fromkeys(words(text[least:], lower=False)) if len(w) <= 80 and _names(w)]
+    if named and extra:
+        max_chars += min(extra, sum(len(w) + 2 for w in named) + 12)
     # What is named takes the place of prose, up to three fifths of it.
     head = _cut(text, max(least, max_chars - sum(len(w) + 2 for w in named) - 12))
     seen = set(words(head))

@@ -65,7 +65,7 @@ def _chosen(remembered: MemoryObject, known: Known, upto: Kind) -> Iterator[tupl
             if kind > (Kind.NAME if rank == 0 else upto):
                 continue
             seen.add(pair)
-            found.append((rank * 10 + min(kind, Kind.NUMBER), key, value))
+            found.append((rank * 10 + min(kind, Kind.CODE), key, value))
     for _, key, value in sorted(found, key=lambda item: item[0]):
         yield key, value
 
