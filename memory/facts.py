@@ -42,7 +42,7 @@ def default_facts(step: Step, mentioned: str = "") -> dict[str, Any]:
             return kept if isinstance(kept, dict) else {"result": kept}
     if text == "null":
         return {"result": None}
-    rows = read_table(text)
+    rows = read_table(step.observation.strip("\n"))
     if rows is not None:
         return {"rows": pruned(rows, named)}
     keyed = _keyed_lines(text)
@@ -89,11 +89,11 @@ def gist(text: str, max_chars: int, extra: int = 0) -> str:
     text = text.strip()
     if len(text) <= max_chars:
         return text
-    least = max_chars * 2 // 5
+    least = max_chars * (3 if max_chars >= 200 else 2) // 5
     named = [w for w in dict.fromkeys(words(text[least:], lower=False)) if len(w) <= 80 and _names(w)]
     if named and extra:
         max_chars += min(extra, sum(len(w) + 2 for w in named) + 12)
-    # What is named takes the place of prose, up to three fifths of it.
+    # What is named takes the place of prose: a part of it, of short texts most of it.
     head = _cut(text, max(least, max_chars - sum(len(w) + 2 for w in named) - 12))
     seen = set(words(head))
     rest, room = [], max_chars - len(head) - 12

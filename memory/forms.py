@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -64,6 +63,7 @@ STEPS = (
 )
 """From whole to the least that still names the turn; what a tight budget leaves of a turn is its identifiers."""
 NEWEST = (
+    Form("gist", 500, 1000, NoteStyle(detail=1, cap=300, together=1600)),
     Form("gist", 400, 900, Inventory(room=900, upto=Kind.NAME)),
     Form("gist", 300, 500, Inventory(room=700, upto=Kind.NAME)),
     Form("gist", 200, 260, Inventory(room=500, upto=Kind.NAME)),
@@ -111,25 +111,11 @@ def line(remembered: MemoryObject, mode: ReplayMode, known: Known, form: Form) -
     question = _one_line(remembered.question, form.question or 0, QUESTION_EXTRA) or "(empty question)"
     known.turn(question, answer)
     parts = [question]
-    if mode in ("objects", "calls") and remembered.actions and form.style is not None:
-        if isinstance(form.style, Inventory):
-            parts.append(inventory(remembered, known, form.style.room, form.style.upto))
-        else:
-            texts = note(remembered, known, form.style).split("\n")[1:]
-            parts.append(_together(" ".join(text.split()) for text in texts))
+    if mode in ("objects", "calls") and remembered.actions and isinstance(form.style, Inventory):
+        parts.append(inventory(remembered, known, form.style.room, form.style.upto))
     if answer or len(parts) == 1 or remembered.stop_reason != "answered":
         parts.append(answer or remembered.answer)
     return f"Turn {remembered.number}: {' | '.join(parts)}"
-
-
-def _together(calls: Iterable[str]) -> str:
-    """Calls in one line; of those of one tool in a row, the name once."""
-    parts, before = [], ""
-    for call in calls:
-        tool, _, rest = call.partition(" ")
-        parts.append(rest if tool == before and "=" in rest.partition(" ")[0] else call)
-        before = tool
-    return "; ".join(parts)
 
 
 def left_out(turns: int) -> str:

@@ -19,6 +19,7 @@ from agentkit.memory.values import Kind, is_telling, kind_of, spell
 CUT = "…"
 BOOST = False
 LONG_TEXT = 400
+SHORT_LIST = 4
 ROWS4 = 4
 
 
@@ -110,7 +111,8 @@ class FactWriter:
         if value in ([], {}, ""):
             return "(empty)"
         if not isinstance(value, (dict, list)):
-            return self._leaf("result", "result", value) or ""
+            text = self._leaf("result", "result", value) or ""
+            return "\n    " + text.replace("\n", "\n    ") if "\n" in text else text
         text = self._entry("result", value, "")
         return text.removeprefix("result: ").removeprefix("result ") if text else ""
 
@@ -139,7 +141,7 @@ class FactWriter:
         if isinstance(value, (list, tuple)) and value:
             return self._list(key, list(value), place)
         text = self._leaf(place, key, value)
-        return None if text is None else f"{key}{sign}{text}"
+        return None if text is None else f"{key}{sign}{' '.join(text.split()) if chr(10) in text else text}"
 
     def _leaf(self, place: str, key: str, value: Any) -> str | None:
         if value is None or value in ("", [], {}):
@@ -166,7 +168,7 @@ class FactWriter:
         if isinstance(value, str) and len(text) > self._detail.prose and kind_of(value) == Kind.PROSE:
             self.cut += 1
             text = gist(text, self._detail.prose)
-        return " ".join(text.split()) if "\n" in text and len(text) < 200 else text
+        return text
 
     def _wanted(self, key: str, value: Any) -> bool:
         kind = kind_of(value)
@@ -192,10 +194,11 @@ class FactWriter:
             return self._nested(key, items, place, more)
         if 2 * sum(self._wanted(key, item) for item in items) < len(items):
             return None  # a list is judged as one, so that none of its identifiers is lost for its looks
-        new = [item for item in items if not self._has(place, key, item)]
-        new = list(dict.fromkeys(new))
+        new = list(dict.fromkeys(item for item in items if not self._has(place, key, item)))
         if not new:
             return None
+        if len(items) <= SHORT_LIST and all(isinstance(item, (int, float)) for item in items):  # a shape, a position
+            new = items
         kept = new[: self._detail.items]
         self.shown.extend((self._at(place), _name(key), item) for item in kept)
         text = ", ".join(_cell(self._written(item)) for item in kept)
