@@ -26,11 +26,11 @@ MESSAGE_TOKENS = 1
 LONG = 16
 """Turns that are all shown somehow before any is shown better; a session of no more is short."""
 BATCH = 8
-"""Turns of a long session that step down together."""
+SETTLED = ((BATCH, 0.6), (BATCH // 2, 0.7))
+"""Turns of a long session that step down together, and what those that have may take of the budget; the rest is for
+the turns to come. The smaller batch is for turns too long for the first."""
 REACH = 40
 """Turns that are looked at behind the last full batch."""
-SETTLED_SHARE = 0.6
-"""What the turns up to the last full batch of a long session take of the budget; the rest is for those to come."""
 DIGEST_SHARE = 0.3
 """What lines of turns further back than `LONG` may take."""
 NEWEST_SHARE = 0.8
@@ -86,21 +86,24 @@ def within(newest_first: Iterable[MemoryObject], mode: ReplayMode, max_tokens: i
         if cost(everything.messages, count) <= max_tokens:
             return everything
     if turns[-1].number > LONG:
-        settled = _settled(turns, mode, max_tokens, count)
-        if settled is not None:
-            return settled
+        for batch, share in SETTLED:
+            settled = _settled(turns, mode, max_tokens, count, batch, share)
+            if settled is not None:
+                return settled
     return _fitted(turns, mode, max_tokens, count) or _last_resort(turns[-1], mode, max_tokens, count)
 
 
-def _settled(turns: Sequence[MemoryObject], mode: ReplayMode, max_tokens: int, count: CountTokens) -> Plan | None:
+def _settled(
+    turns: Sequence[MemoryObject], mode: ReplayMode, max_tokens: int, count: CountTokens, batch: int, share: float
+) -> Plan | None:
     """Turns up to the last full batch in a part of the budget, and those since then whole, if they fit.
 
     The older part depends on nothing that comes after its batch, so the replay only grows until the next is full.
     """
-    border = (turns[-1].number - 1) // BATCH * BATCH
+    border = (turns[-1].number - 1) // batch * batch
     older = [turn for turn in turns if border - REACH < turn.number <= border]
     since = [turn for turn in turns if turn.number > border]
-    plan = _fitted(older, mode, int(max_tokens * SETTLED_SHARE), count) if older else None
+    plan = _fitted(older, mode, int(max_tokens * share), count) if older else None
     if plan is None:
         return None
     forms = [*(plan.forms.get(turn.number) for turn in older), *(FULL for _ in since)]

@@ -90,7 +90,9 @@ def turn_messages(remembered: MemoryObject, mode: ReplayMode, known: Known, form
     answer = _cut(remembered.answer, form.answer)
     if mode == "answers":
         return [AIMessage(answer)]
-    question = _cut(remembered.question, form.question, QUESTION_EXTRA) if remembered.question.strip() else "(empty question)"
+    question = (
+        _cut(remembered.question, form.question, QUESTION_EXTRA) if remembered.question.strip() else "(empty question)"
+    )
     known.turn(question, answer)
     messages: list[BaseMessage] = [HumanMessage(question)]
     if remembered.actions and isinstance(form.style, Inventory) and mode in ("objects", "calls"):

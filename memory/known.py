@@ -47,6 +47,10 @@ class Known:
         self._pairs.add((key, text))
         self._latest[place, key] = self._latest["", key] = text
 
+    def is_latest(self, place: str, key: str, value: Any) -> bool:
+        """Whether the last value shown at this very place was the same."""
+        return self._latest.get((place, key)) == spell(value)
+
     def has(self, place: str, key: str, value: Any) -> bool:
         """Whether a value need not be written again.
 

@@ -19,6 +19,7 @@ from agentkit.memory.values import Kind, is_telling, kind_of, spell
 CUT = "…"
 BOOST = False
 LONG_TEXT = 400
+STATE = ("files", "variables")
 SHORT_LIST = 4
 ROWS4 = 4
 
@@ -154,6 +155,8 @@ class FactWriter:
         return self._written(value)
 
     def _has(self, place: str, key: str, value: Any) -> bool:
+        if place.partition(".")[0] in STATE:  # what there is now, whatever the call says of it
+            return self._known.is_latest(self._at(place), _name(key), value)
         if kind_of(value) != Kind.TRIVIAL and spell(value) in self._inputs:
             return True
         return self._known.has(self._at(place), _name(key), value)
