@@ -369,7 +369,9 @@ def draw(result: Evaluation, path: str | os.PathLike[str]) -> None:
     axes.plot([r.share for r in others], [r.bound for r in others], "s", color="0.4", label="other ways")
     for row in (*own, *others):
         name = row.name.removeprefix("agentkit at ")
-        axes.annotate(name, (row.share, row.bound), textcoords="offset points", xytext=(6, -9), fontsize=8)
+        left = row.share > 80  # else the name would stand outside the picture
+        where = {"textcoords": "offset points", "xytext": (-6 if left else 6, -10), "ha": "right" if left else "left"}
+        axes.annotate(name, (row.share, row.bound), fontsize=8, **where)
     axes.set(xlabel="tokens, % of the full history", ylabel="needed values recalled with their keys, %", ylim=(-3, 105))
     axes.set_xlim(left=0)
     axes.grid(alpha=0.3)

@@ -1,3 +1,4 @@
+# ruff: noqa: E501
 import sqlite3
 from multiprocessing import get_context
 
