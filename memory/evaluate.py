@@ -264,11 +264,8 @@ def _loaded(path: Path) -> Iterator[tuple[str, list[Turn]]]:
                 if line.strip():
                     yield _simple(path, number, line)
     except (OSError, EOFError, UnicodeDecodeError) as error:
-        why = (
-            getattr(error, "strerror", None) or "it is no UTF-8 text"
-            if not isinstance(error, EOFError)
-            else "it is cut"
-        )
+        problem = "it is no UTF-8 text" if isinstance(error, UnicodeDecodeError) else str(error)
+        why = getattr(error, "strerror", None) or problem
         raise InputError(
             f"{shorten(path)} cannot be read: {why}. Give a file of sessions, as export writes."
         ) from error
@@ -333,7 +330,9 @@ def run_eval(
 
 
 def _summary(result: Evaluation) -> str:
-    head = f"{result.sessions} sessions, {result.turns} turns with calls after others, {result.needed} needed values."
+    head = (
+        f"Sessions: {result.sessions}. Turns with calls after others: {result.turns}. Needed values: {result.needed}."
+    )
     if result.needed:
         return f"{head} Tokens are estimated: one for three bytes."
     return f"{head} No call needed a value from an earlier turn, so there is nothing to measure: give longer sessions."
@@ -370,8 +369,9 @@ def draw(result: Evaluation, path: str | os.PathLike[str]) -> None:
     for row in (*own, *others):
         name = row.name.removeprefix("agentkit at ")
         left = row.share > 80  # else the name would stand outside the picture
-        where = {"textcoords": "offset points", "xytext": (-6 if left else 6, -10), "ha": "right" if left else "left"}
-        axes.annotate(name, (row.share, row.bound), fontsize=8, **where)
+        offset, side = ((-6, -10), "right") if left else ((6, -10), "left")
+        at = (row.share, row.bound)
+        axes.annotate(name, at, xytext=offset, textcoords="offset points", ha=side, fontsize=8)
     axes.set(xlabel="tokens, % of the full history", ylabel="needed values recalled with their keys, %", ylim=(-3, 105))
     axes.set_xlim(left=0)
     axes.grid(alpha=0.3)

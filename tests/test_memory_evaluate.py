@@ -146,7 +146,7 @@ def test_run_eval_prints_a_table_and_draws(tmp_path, capsys):
     (tmp_path / "s.jsonl").write_text(json.dumps(SIMPLE))
     run_eval([tmp_path / "s.jsonl"], budgets=[0.5], plot=tmp_path / "p.png")
     printed = capsys.readouterr().out
-    assert "1 sessions, 1 turns with calls after others, 2 needed values." in printed
+    assert "Sessions: 1. Turns with calls, after others: 1. Values they needed from those: 2." in printed
     for name in (*BASELINES, "agentkit", "agentkit at 50 %"):
         assert f"\n{name} " in printed
     assert (tmp_path / "p.png").read_bytes().startswith(b"\x89PNG")

@@ -94,7 +94,9 @@ def measure(name: str, make: Callable[[Path], Way], turns: int, reads: int) -> N
         ]
         short.close()
         long.close()
-    (early, late), (before, after) = ([statistics.median(column) for column in zip(*t)] for t in (added, read))
+    (early, late), (before, after) = (
+        [statistics.median(column) for column in zip(*t, strict=True)] for t in (added, read)
+    )
     quarter = turns // 4  # growth, because a write-ahead log of a fixed size lies beside it
     print(
         f"{name:28} {turns:6} {early:8.3f} {late:8.3f} {late / early:6.2f} {before:9.2f} {after:9.2f} "
@@ -145,7 +147,7 @@ def langgraph_saver(folder: Path) -> Way:
     def append(n: int) -> None:
         question, *rest = messages(turn(n), n)
         waiting.append(rest)
-        app.invoke({"messages": [question]}, config)
+        app.invoke(MessagesState(messages=[HumanMessage(question.text, id=question.id)]), config)
 
     return Way(append, lambda: app.get_state(config), connection.close)
 
