@@ -330,9 +330,8 @@ def run_eval(
 
 
 def _summary(result: Evaluation) -> str:
-    head = (
-        f"Sessions: {result.sessions}. Turns with calls after others: {result.turns}. Needed values: {result.needed}."
-    )
+    head = f"Sessions: {result.sessions}. Turns with calls, after others: {result.turns}. "
+    head += f"Values they needed from those: {result.needed}."
     if result.needed:
         return f"{head} Tokens are estimated: one for three bytes."
     return f"{head} No call needed a value from an earlier turn, so there is nothing to measure: give longer sessions."

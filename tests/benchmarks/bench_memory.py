@@ -29,9 +29,6 @@ BUDGET = 4000
 START = 200
 """Turns of the session that is at its start."""
 
-WINDOW = 200
-"""Medians are of so many appends."""
-
 
 def turn(n: int) -> Turn:
     """A turn of about a kilobyte: two calls, one with a table."""
@@ -74,7 +71,7 @@ class Way:
     close: Callable[[], object] = lambda: None
 
 
-def measure(name: str, make: Callable[[Path], Way], turns: int, reads: int) -> None:
+def measure(name: str, make: Callable[[Path], Way], turns: int, reads: int, window: int) -> None:
     """Fill a short session and a long one, and print the medians of both, measured turn about: the machine's moods
     then touch both alike.
     """
@@ -90,7 +87,7 @@ def measure(name: str, make: Callable[[Path], Way], turns: int, reads: int) -> N
         read = [(timed(short.read), timed(long.read)) for _ in range(reads)]
         added = [
             (timed(lambda n=n: short.append(n)), timed(lambda n=n: long.append(n)))
-            for n in range(turns, turns + WINDOW)
+            for n in range(turns, turns + window)
         ]
         short.close()
         long.close()
@@ -181,17 +178,17 @@ def main() -> None:
     print(f"{'':28} {'turns':>6} {'append, ms':>24} {'replay, ms':>26} {'bytes a turn':>19}")
     print(f"{'':28} {'':6} {'start':>8} {'end':>8} {'ratio':>6} {'start':>9} {'end':>9} {'ratio':>6} ", end="")
     print(f"{'2nd qu.':>9} {'last qu.':>9}")
-    plans: list[tuple[str, Callable[[Path], Way], int, int]] = [
-        ("agentkit, whole turns", agentkit_memory, turns, 51),
-        ("agentkit, written as it runs", agentkit_journal, turns, 51),
-        ("agentkit, search for an id", agentkit_search, turns, 51),
+    plans: list[tuple[str, Callable[[Path], Way], int, int, int]] = [
+        ("agentkit, whole turns", agentkit_memory, turns, 51, 200),
+        ("agentkit, written as it runs", agentkit_journal, turns, 51, 200),
+        ("agentkit, search for an id", agentkit_search, turns, 51, 200),
         # It writes the whole list with every step: of a longer session that would be gigabytes.
-        ("langgraph SqliteSaver", langgraph_saver, min(turns, 1000), 5),
-        ("openai-agents SQLiteSession", agents_session, turns, 5),
+        ("langgraph SqliteSaver", langgraph_saver, min(turns, 600), 5, 20),
+        ("openai-agents SQLiteSession", agents_session, turns, 5, 200),
     ]
-    for name, make, count, reads in plans:
+    for name, make, count, reads, window in plans:
         try:
-            measure(name, make, count, reads)
+            measure(name, make, count, reads, window)
         except ImportError as error:
             print(f"{name:28} not measured: {error}")
 
