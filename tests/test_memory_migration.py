@@ -1,4 +1,3 @@
-# ruff: noqa: E501
 import sqlite3
 from multiprocessing import get_context
 
