@@ -17,7 +17,6 @@ from agentkit.memory.known import Known
 from agentkit.memory.values import Kind, is_telling, kind_of, spell
 
 CUT = "…"
-BOOST = False
 LONG_TEXT = 400
 STATE = ("files", "variables")
 SHORT_LIST = 4
@@ -33,16 +32,18 @@ class Detail:
         prose: Characters of a text of many words.
         rows: Rows of a table.
         items: Items of a list.
+        stamps: Whether times of day are, which are seldom what a call is given.
     """
 
     kind: Kind
     prose: int
     rows: int
     items: int
+    stamps: bool = False
 
 
 DETAILS = (
-    Detail(Kind.TRIVIAL, 400, 30, 30),
+    Detail(Kind.TRIVIAL, 400, 30, 30, stamps=True),
     Detail(Kind.PROSE, 300, 20, 20),
     Detail(Kind.PROSE, 260, 16, 12),
     Detail(Kind.PROSE, 260, 12, 12),
@@ -55,7 +56,7 @@ DETAILS = (
     Detail(Kind.IDENTIFIER, 40, 3, 5),
     Detail(Kind.IDENTIFIER, 0, 1, 2),
 )
-EVERYTHING = Detail(Kind.TRIVIAL, 1000, 100, 100)
+EVERYTHING = Detail(Kind.TRIVIAL, 1000, 100, 100, stamps=True)
 USUAL_DETAILS = 8
 """How many of the details are tried where nothing but the result's own size limits it."""
 
@@ -82,7 +83,7 @@ class FactWriter:
             self.cut += 1
             return gist(text, room)
         if room is None:
-            return ", ".join(self._pairs(facts, ""))
+            return _together(self._pairs(facts, ""))
         return self._as_many(facts, room)
 
     def _as_many(self, facts: Mapping[str, Any], room: int) -> str:
@@ -91,14 +92,14 @@ class FactWriter:
         asked = self._known.argument_keys
         for key in sorted(facts, key=lambda k: _name(str(k)) not in asked):
             before, cut = len(self.shown), self.cut
-            text = ", ".join(self._pairs({key: facts[key]}, ""))
+            text = _together(self._pairs({key: facts[key]}, ""))
             if text and len(text) + 2 <= room:
                 parts[key] = text
                 room -= len(text) + 2
             else:
                 del self.shown[before:]
                 self.cut = cut + bool(text)
-        return ", ".join(parts[key] for key in facts if key in parts)
+        return _together(parts[key] for key in facts if key in parts)
 
     def lines(self, facts: Mapping[str, Any]) -> Iterator[str]:
         """Each of the facts by itself."""
@@ -106,7 +107,7 @@ class FactWriter:
 
     def arguments(self, arguments: Mapping[str, Any]) -> str:
         """The arguments of a call."""
-        return ", ".join(self._pairs(arguments, "", "="))
+        return _together(self._pairs(arguments, ""))
 
     def _bare(self, value: Any) -> str:
         if value in ([], {}, ""):
@@ -115,20 +116,21 @@ class FactWriter:
             text = self._leaf("result", "result", value) or ""
             return "\n    " + text.replace("\n", "\n    ") if "\n" in text else text
         text = self._entry("result", value, "")
-        return text.removeprefix("result: ").removeprefix("result ") if text else ""
+        text = text.removeprefix("result=").removeprefix("result: ").removeprefix("result ") if text else ""
+        return text.removeprefix("[").removesuffix("]") if text.endswith("]") and text.count("]") == 1 else text
 
-    def _pairs(self, mapping: Mapping[str, Any], path: str, sign: str = ": ") -> Iterator[str]:
+    def _pairs(self, mapping: Mapping[str, Any], path: str) -> Iterator[str]:
         for key, value in mapping.items():
             if key == CUT:
                 self.cut += 1
                 yield f"{CUT} {value}"
                 continue
-            text = self._entry(str(key), value, path, sign)
+            text = self._entry(str(key), value, path)
             if text:
                 yield text
 
-    def _entry(self, key: str, value: Any, path: str, sign: str = ": ") -> str | None:
-        """``key: value``, or None where nothing of it is new or worth a place."""
+    def _entry(self, key: str, value: Any, path: str) -> str | None:
+        """``key=value``, or None where nothing of it is new or worth a place."""
         place = f"{path}.{key}" if path else key
         if isinstance(value, dict) and value:
             rows = _rows_of_mapping(value)
@@ -137,12 +139,12 @@ class FactWriter:
             if len(value) == 1:  # a wrapper
                 ((inner, only),) = value.items()
                 return self._entry(f"{key}.{inner}", only, path)
-            inside = ", ".join(self._pairs(value, place))
+            inside = _together(self._pairs(value, place))
             return f"{key} {{{inside}}}" if inside else None
         if isinstance(value, (list, tuple)) and value:
             return self._list(key, list(value), place)
         text = self._leaf(place, key, value)
-        return None if text is None else f"{key}{sign}{' '.join(text.split()) if chr(10) in text else text}"
+        return None if text is None else f"{key}={' '.join(text.split()) if chr(10) in text else text}"
 
     def _leaf(self, place: str, key: str, value: Any) -> str | None:
         if value is None or value in ("", [], {}):
@@ -175,11 +177,10 @@ class FactWriter:
 
     def _wanted(self, key: str, value: Any) -> bool:
         kind = kind_of(value)
-        if kind <= self._detail.kind or (
-            kind is Kind.PROSE and self._detail.prose >= 200 and len(str(value)) > LONG_TEXT
-        ):
-            return True
-        return bool(BOOST and _name(key) in self._known.argument_keys and kind < Kind.PROSE)
+        if kind is Kind.STAMP and not self._detail.stamps:
+            return False
+        long = kind is Kind.PROSE and self._detail.prose >= 200 and len(str(value)) > LONG_TEXT
+        return kind <= self._detail.kind or long
 
     def _at(self, place: str) -> str:
         return f"{self._tool} {place}"
@@ -205,14 +206,15 @@ class FactWriter:
         kept = new[: self._detail.items]
         self.shown.extend((self._at(place), _name(key), item) for item in kept)
         text = ", ".join(_cell(self._written(item)) for item in kept)
-        return f"{key}: {text}{self._rest(len(new) - len(kept), more)}"
+        text += self._rest(len(new) - len(kept), more)
+        return f"{key}=[{text}]" if len(items) > 1 else f"{key}={text}"
 
     def _nested(self, key: str, items: list[Any], place: str, more: str | None) -> str | None:
         kept = items[: self._detail.items]
         texts = []
         for item in kept:
             if isinstance(item, dict):
-                inside = ", ".join(self._pairs(item, place))
+                inside = _together(self._pairs(item, place))
             elif isinstance(item, list):
                 inside = ", ".join(
                     filter(
@@ -248,8 +250,11 @@ class FactWriter:
     ) -> str | None:
         flat = [dict(_flat(row)) for row in rows]
         if len(flat) == 1 and more is None:
-            inside = ", ".join(self._pairs(rows[0], place))
-            return f"{key} {{{inside}}}" if inside else None
+            parts = list(self._pairs(rows[0], place))
+            name = f"name={spell(rows[0].get('name', ''))}"
+            if place in STATE and parts and "name" in rows[0] and name not in parts:
+                parts.insert(0, name)  # what there is of a variable says nothing without its name
+            return f"{key} {{{_together(parts)}}}" if parts else None
         columns = [c for c in dict.fromkeys(c for row in flat for c in row) if c != CUT]
         named_by = _identifying(columns, flat)
         columns = [c for c in columns if self._column_wanted(c, flat, place, named_by)]
@@ -342,6 +347,12 @@ class FactWriter:
             and (isinstance(row[c], (dict, list)) or not self._has(f"{place}.{c}", c, row[c]))
             for c in columns
         )
+
+
+def _together(parts: Iterable[str]) -> str:
+    """Facts on one line, as a call's arguments are: ``a=1 b=2``, with commas where a value has several words."""
+    found = list(parts)
+    return (", " if any(" " in part for part in found) else " ").join(found)
 
 
 def _headings(columns: Sequence[str]) -> str:
@@ -449,7 +460,11 @@ def facts_text(
     for detail in DETAILS[first:] if exact else DETAILS[first:USUAL_DETAILS]:
         writer = FactWriter(known, tool, detail, inputs)
         text = writer.facts(facts)
-        if detail is DETAILS[0] and len(writer.shown) > 3 and any(kind_of(v) is Kind.TRIVIAL for *_, v in writer.shown):
+        if (
+            detail is DETAILS[0]
+            and len(writer.shown) > 3
+            and any(kind_of(v) in (Kind.TRIVIAL, Kind.STAMP) for *_, v in writer.shown)
+        ):
             continue
         if cap is None:
             cap = share(len(text))

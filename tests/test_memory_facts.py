@@ -138,9 +138,9 @@ def test_runs_of_one_value_are_written_once():
 def test_nothing_is_written_twice():
     known = Known()
     first = shown(call({"owner": "ann@example.com", "city": "Bonn"}, id="A-17"), known=known)
-    assert first == "Record of t2:\nlook id=A-17 → owner: ann@example.com, city: Bonn"
+    assert first == "Record of t2:\nlook id=A-17 → owner=ann@example.com city=Bonn"
     again = shown(call({"owner": "ann@example.com", "city": "Köln"}, id="A-18"), known=known)
-    assert again == "Record of t2:\nlook id=A-18 → city: Köln"
+    assert again == "Record of t2:\nlook id=A-18 → city=Köln"
     assert shown(call({"phone": "0228-5551"}), answer="Call 0228-5551.") == "Record of t2:\nlook"
 
 
@@ -153,6 +153,42 @@ def test_a_call_like_the_last_one_says_what_is_new():
 def test_results_that_only_acknowledge_are_left_out_but_not_what_they_refuse():
     assert shown(call({"status": "Order A-17 cancelled successfully"}, "cancel_order", id="A-17")).endswith("id=A-17")
     assert "out of stock" in shown(call({"status": "Order A-17 is out of stock"}, "cancel_order", id="A-17"))
+
+
+@pytest.mark.parametrize(
+    ("tool", "said", "kept"),
+    [
+        ("lockDoors", "locked", False),
+        ("apply_code", "applied", False),
+        ("check_lock", "locked", True),
+        ("lock", "red", True),
+        ("send", "refused", True),
+    ],
+)
+def test_a_state_that_only_repeats_the_call_is_left_out(tool, said, kept):
+    assert (f"state={said}" in shown(call({"state": said}, tool))) is kept
+
+
+def test_facts_are_written_as_arguments_are():
+    plain = {"id": "A-17", "net": 22.5, "tags": ["new", "red"]}
+    assert shown(call(plain, size=3)) == "Record of t2:\nlook size=3 → id=A-17, net=22.5, tags=[new, red]"
+    assert shown(call({"id": "A-17", "net": 22.5}, size=3, room=4)).endswith("look size=3 room=4 → id=A-17 net=22.5")
+    assert shown(call({"id": "A-17", "to": "Jo Li"})).endswith("id=A-17, to=Jo Li"), (
+        "commas where a space divides words"
+    )
+
+
+def test_what_changed_of_a_variable_stands_with_its_name():
+    known = Known()
+    frame = {"name": "df", "type": "DataFrame", "shape": [12, 4]}
+    assert shown(call({"variables": [frame]}), known=known).endswith("{name=df, type=DataFrame, shape=[12, 4]}")
+    assert shown(call({"variables": [frame | {"shape": [12, 3]}]}), known=known).endswith("{name=df, shape=[12, 3]}")
+
+
+def test_times_of_day_go_first_from_what_is_long():
+    order = {"id": "A-17", "at": "2024-05-07T12:00:00", "sku": "S-1", "net": 12.5, "gross": 15.25}
+    assert "T12" not in shown(call(order))
+    assert "at=2024-05-07T12:00:00" in shown(call({"id": "A-17", "at": "2024-05-07T12:00:00"}))
 
 
 def test_an_empty_result_is_written_as_such():

@@ -53,7 +53,7 @@ GOLDEN = {
             "Record of t1:\n"
             "python_interpreter code=df = pd.read_csv('revenue.csv') → failed: FileNotFoundError: revenue.csv\n"
             "python_interpreter code=df = pd.read_csv('revenue_table.csv') → "
-            "variables {name: df, type: DataFrame, shape: 12, 4}",
+            "variables {name=df, type=DataFrame, shape=[12, 4]}",
         ),
         ANSWERED[0],
         ASKED[1],
@@ -64,7 +64,7 @@ GOLDEN = {
             "  code:\n"
             "    plt.plot(df['time'], df['revenue'])\n"
             "    plt.savefig('revenue_plot.png')\n"
-            "  → files: revenue_plot.png",
+            "  → files=revenue_plot.png",
         ),
         ANSWERED[1],
         ASKED[2],
@@ -74,11 +74,11 @@ GOLDEN = {
         ASKED[0],
         ("ai", [("t1.s1", "df = pd.read_csv('revenue.csv')"), ("t1.s2", "df = pd.read_csv('revenue_table.csv')")]),
         ("tool", "t1.s1 failed: FileNotFoundError: revenue.csv"),
-        ("tool", "t1.s2 variables {name: df, type: DataFrame, shape: 12, 4}"),
+        ("tool", "t1.s2 variables {name=df, type=DataFrame, shape=[12, 4]}"),
         ANSWERED[0],
         ASKED[1],
         ("ai", [("t2.s1", PLOT)]),
-        ("tool", "t2.s1 files: revenue_plot.png"),
+        ("tool", "t2.s1 files=revenue_plot.png"),
         ANSWERED[1],
         ASKED[2],
         ANSWERED[2],
