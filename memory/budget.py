@@ -103,7 +103,10 @@ def _settled(
     border = (turns[-1].number - 1) // batch * batch
     older = [turn for turn in turns if border - REACH < turn.number <= border]
     since = [turn for turn in turns if turn.number > border]
-    plan = _fitted(older, mode, int(max_tokens * share), count) if older else None
+    room = max_tokens - int(max_tokens * share)
+    if not older or cost(_render(since, [FULL] * len(since), mode).messages, count) > room:
+        return None
+    plan = _fitted(older, mode, int(max_tokens * share), count)
     if plan is None:
         return None
     forms = [*(plan.forms.get(turn.number) for turn in older), *(FULL for _ in since)]
@@ -119,11 +122,14 @@ def _fitted(turns: Sequence[MemoryObject], mode: ReplayMode, max_tokens: int, co
     prices = _all_prices(turns, mode, count)
     newest = [(form, cost(turn_messages(turns[-1], mode, Known(), form), count)) for form in NEWEST]
     best: Plan | None = None
+    tried: dict[tuple[Form | None, ...], tuple[Plan, int]] = {}
     low, allowed, high = 0, max_tokens, 2 * max_tokens
     for _ in range(ROUNDS):
         forms = _choose(turns, prices, newest, allowed)
-        plan = _render(turns, forms, mode) if forms else None
-        used = cost(plan.messages, count) if plan is not None else 0
+        if forms and tuple(forms) not in tried:
+            rendered = _render(turns, forms, mode)
+            tried[tuple(forms)] = rendered, cost(rendered.messages, count)
+        plan, used = tried[tuple(forms)] if forms else (None, 0)
         if used <= max_tokens:
             best, low = plan or best, allowed
             if plan is not None and max_tokens - used <= max_tokens // 50:

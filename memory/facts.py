@@ -9,10 +9,11 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Any
 
 from agentkit.memory.tables import read_table
-from agentkit.memory.values import Kind, is_telling, kind_of, words
+from agentkit.memory.values import MAX_CACHED_CHARS, Kind, is_telling, kind_of, words
 from agentkit.turn import Step
 
 MAX_ITEMS = 40
@@ -21,6 +22,7 @@ MAX_DEPTH = 8
 MAX_JSON_CHARS = 2_000_000
 
 _KEYED_LINE = re.compile(r"\s*[-*]?\s*([^\W\d][\w .()/-]{0,39}?)\s*[:=]\s+(\S.*)")
+_WORD_END = re.compile(r"[\s,;()\[\]{}\"'`|*=<>]")
 
 
 def default_facts(step: Step, mentioned: str = "") -> dict[str, Any]:
@@ -89,8 +91,13 @@ def gist(text: str, max_chars: int, extra: int = 0) -> str:
     text = text.strip()
     if len(text) <= max_chars:
         return text
+    return _gist(text, max_chars, extra) if len(text) <= MAX_CACHED_CHARS else _gist.__wrapped__(text, max_chars, extra)
+
+
+@lru_cache(maxsize=4096)  # to find what fits a budget, the same texts are cut again and again
+def _gist(text: str, max_chars: int, extra: int) -> str:
     least = max_chars * (3 if max_chars >= 200 else 2) // 5
-    named = [w for w in dict.fromkeys(words(text[least:], lower=False)) if len(w) <= 80 and _names(w)]
+    named = [w for w in dict.fromkeys(words(text[_word_end(text, least) :], lower=False)) if len(w) <= 80 and _names(w)]
     if named and extra:
         max_chars += min(extra, sum(len(w) + 2 for w in named) + 12)
     # What is named takes the place of prose: a part of it, of short texts most of it.
@@ -102,6 +109,12 @@ def gist(text: str, max_chars: int, extra: int = 0) -> str:
             rest.append(word)
             room -= len(word) + 2
     return f"{head} …" + (f" (also: {', '.join(rest)})" if rest else "")
+
+
+def _word_end(text: str, at: int) -> int:
+    """`at`, or the end of the word it stands in, so that no half of it is taken for a word."""
+    end = _WORD_END.search(text, at, at + 80)
+    return end.start() if end else at
 
 
 def _cut(text: str, max_chars: int) -> str:
