@@ -115,8 +115,8 @@ class FactWriter:
         if not isinstance(value, (dict, list)):
             text = self._leaf("result", "result", value) or ""
             return "\n    " + text.replace("\n", "\n    ") if "\n" in text else text
-        text = self._entry("result", value, "")
-        text = text.removeprefix("result=").removeprefix("result: ").removeprefix("result ") if text else ""
+        entry = self._entry("result", value, "") or ""
+        text = entry.removeprefix("result=").removeprefix("result: ").removeprefix("result ")
         return text.removeprefix("[").removesuffix("]") if text.endswith("]") and text.count("]") == 1 else text
 
     def _pairs(self, mapping: Mapping[str, Any], path: str) -> Iterator[str]:

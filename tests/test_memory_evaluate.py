@@ -6,8 +6,9 @@ import pytest
 from agentkit import InputError, Step, Turn
 from agentkit.memory import Memory
 from agentkit.memory.baselines import BASELINES
-from agentkit.memory.evaluate import draw, evaluate, load, run_eval
+from agentkit.memory.evaluate import draw, evaluate, run_eval
 from agentkit.memory.grounding import Keys, holds, identifiers, is_bound, needed, normal
+from agentkit.memory.session_files import load
 
 
 def turn(question: str, answer: str, *steps: tuple[str, dict, str]) -> Turn:
