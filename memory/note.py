@@ -19,7 +19,7 @@ def heading(number: int) -> str:
 
 
 NEAR_CHARS = 200
-QUOTED_CHARS = 22
+QUOTED_CHARS = 60
 SAME_CHARS = 30
 
 
@@ -105,7 +105,7 @@ def _call(action: Action, known: Known, style: NoteStyle) -> tuple[str, list[str
         if isinstance(value, str) and "\n" in value.strip("\n"):
             blocks.append(_block(key, value, action, known, style))
         elif isinstance(value, str) and len(value) > QUOTED_CHARS and value.strip(" .!?") in known.question:
-            short[key] = f"{value[:16].rpartition(' ')[0] or value[:16]} …"  # it stands in the question above
+            short[key] = f"{value[:20].rpartition(' ')[0] or value[:20]} …"  # it stands in the question above
         elif isinstance(value, str) and style.block is not None and len(value) > style.block:
             short[key] = shorten(value, style.block)
         else:
