@@ -36,6 +36,9 @@ DIGEST_SHARE = 0.3
 NEWEST_SHARE = 0.8
 """What the newest turn may take before any other."""
 ROUNDS = 7
+"""Plans that are tried for a short session."""
+SETTLED_ROUNDS = 3
+"""Plans that are tried for the older part of a long one, whose batches are coarse anyway."""
 UNAFFORDABLE = 1 << 40
 
 
@@ -106,7 +109,7 @@ def _settled(
     room = max_tokens - int(max_tokens * share)
     if not older or cost(_render(since, [FULL] * len(since), mode).messages, count) > room:
         return None
-    plan = _fitted(older, mode, int(max_tokens * share), count)
+    plan = _fitted(older, mode, int(max_tokens * share), count, rounds=SETTLED_ROUNDS)
     if plan is None:
         return None
     forms = [*(plan.forms.get(turn.number) for turn in older), *(FULL for _ in since)]
@@ -114,7 +117,9 @@ def _settled(
     return both if cost(both.messages, count) <= max_tokens else None
 
 
-def _fitted(turns: Sequence[MemoryObject], mode: ReplayMode, max_tokens: int, count: CountTokens) -> Plan | None:
+def _fitted(
+    turns: Sequence[MemoryObject], mode: ReplayMode, max_tokens: int, count: CountTokens, *, rounds: int = ROUNDS
+) -> Plan | None:
     """The most of these turns that fits; None where not even the newest does.
 
     What a form costs depends on what stands before it, so the choice is made by estimates and mended.
@@ -124,7 +129,7 @@ def _fitted(turns: Sequence[MemoryObject], mode: ReplayMode, max_tokens: int, co
     best: Plan | None = None
     tried: dict[tuple[Form | None, ...], tuple[Plan, int]] = {}
     low, allowed, high = 0, max_tokens, 2 * max_tokens
-    for _ in range(ROUNDS):
+    for _ in range(rounds):
         forms = _choose(turns, prices, newest, allowed)
         if forms and tuple(forms) not in tried:
             rendered = _render(turns, forms, mode)

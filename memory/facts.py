@@ -108,7 +108,8 @@ def _gist(text: str, max_chars: int, extra: int) -> str:
         if word.lower() not in seen and len(word) + 2 <= room:
             rest.append(word)
             room -= len(word) + 2
-    return f"{head} …" + (f" (also: {', '.join(rest)})" if rest else "")
+    short = f"{head} …" + (f" (also: {', '.join(rest)})" if rest else "")
+    return short if len(short) < len(text) else text
 
 
 def _word_end(text: str, at: int) -> int:

@@ -106,6 +106,9 @@ def test_a_gist_keeps_what_is_named_behind_its_end():
     assert len(short) <= 120
     assert short.endswith("(also: A-17, ann@example.com)")
     assert gist("short", 120) == "short"
+    assert gist("What of order A-17?", 18, extra=55) == "What of order A-17?", "never longer than the text"
+    dates = "\n".join(f"row {n:02} on 2024-01-{n:02},9{n:02}" for n in range(1, 28))
+    assert "2024-01-09,909" not in gist(dates, 120) and "09909" not in gist(dates, 600), "no number out of two"
 
 
 def shown(*steps: Step, question: str = "q", answer: str = "a", known: Known | None = None) -> str:
