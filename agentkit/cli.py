@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from agentkit.cli_memory import memory_commands
-from agentkit.errors import AgentKitError, ConfigError, ModelError
-from agentkit.terminal import complain, say, say_json, stop_writing, tell, write_files
+from agentkit.errors import AgentKitError, ConfigError, InputError, ModelError
+from agentkit.terminal import check_folder, complain, say, say_json, stop_writing, tell, write_files
 from agentkit.text import shorten
 
 if TYPE_CHECKING:
@@ -129,6 +129,10 @@ def ask(
     as_json: Annotated[bool, typer.Option("--json", help="Print the whole turn as JSON.")] = False,
 ) -> None:
     """Ask one question and print how it was answered."""
+    if not question.strip():
+        raise InputError("The question is empty: give the text to ask.")
+    if files is not None:
+        check_folder(files)
     store = DEFAULT_DATABASE if memory is None and session is not None else memory
     with _agent(model, store, toml, data, allow_weak, system, max_steps) as agent:
         turn = agent.run(question, session=session)
@@ -152,30 +156,39 @@ def chat(
     files: Files = None,
 ) -> None:
     """Ask question after question, one a line, in one session. Ctrl-D ends it; --session goes on with it."""
-    typed = sys.stdin.isatty()
-    with _agent(model, memory, toml, data, allow_weak, system, max_steps) as agent:
-        for question in _questions(typed):
-            try:
-                turn = agent.run(question, session=session)
-            except ModelError as error:
-                if not typed:
-                    raise
-                complain(error)
-                continue
-            session = turn.session
-            _show_turn(turn)
-            if files is not None:
-                write_files(turn, files)
-    if session is not None:
-        _tell_session(session, memory)
+    typed, kept = sys.stdin.isatty(), False
+    if files is not None:
+        check_folder(files)
+    if typed:
+        tell("Ask a question a line; Ctrl-D ends the chat.")
+    try:
+        with _agent(model, memory, toml, data, allow_weak, system, max_steps) as agent:
+            for question in _questions(typed):
+                try:
+                    turn = agent.run(question, session=session)
+                except ModelError as error:
+                    if not typed:
+                        raise
+                    complain(error)
+                    continue
+                session, kept = turn.session, True
+                _show_turn(turn)
+                if files is not None:
+                    write_files(turn, files)
+    finally:
+        if session is not None and kept:
+            _tell_session(session, memory)
 
 
 @app.command()
 def sessions(memory: Store = DEFAULT_DATABASE) -> None:
     """List the sessions of a database."""
     with _existing(memory) as store:
-        for info in store.sessions():
-            say(str(info))
+        listed = store.sessions()
+    for info in listed:
+        say(str(info))
+    if not listed:
+        tell(f"No sessions yet in {memory}.")
 
 
 @app.command()
@@ -222,9 +235,34 @@ def extract(
         text = sys.stdin.buffer.read().decode("utf-8", "surrogateescape")
     if not matches:
         say_json(extractor.values(text))
+        if missed := len(extractor.near_misses(text)):
+            tell(f"{missed} near {'miss' if missed == 1 else 'misses'}: --matches shows what and why.")
         return
     found = [match._asdict() for match in extractor.extract(text)]
     say_json({"matches": found, "near_misses": [miss._asdict() for miss in extractor.near_misses(text)]})
+
+
+@app.command()
+def mcp(
+    toml: Toml = None,
+    data: Data = None,
+    no_python: Annotated[bool, typer.Option("--no-python", help="Serve the extractor alone.")] = False,
+    allow_weak: Weak = False,
+) -> None:
+    """Serve the extractor and the Python interpreter to other agents: MCP over standard input and output."""
+    from agentkit.mcp_server import serve
+
+    if no_python and toml is None:
+        raise ConfigError("There is nothing to serve: give patterns with --toml, or leave out --no-python.")
+    tools: list[BaseTool] = []
+    with ExitStack() as stack:
+        if toml is not None:
+            from agentkit.tools import RegexExtractor
+
+            tools.append(RegexExtractor.from_toml(toml))
+        if not no_python:
+            tools.append(stack.enter_context(_interpreter(data or [], allow_weak)))
+        serve(tools)
 
 
 @contextmanager
@@ -279,10 +317,16 @@ def _opened(memory: str) -> Memory:
 
 def _existing(memory: str) -> Memory:
     """The store, but never a new one: a mistyped name must not look like an empty database."""
+    from agentkit.memory.location import is_foreign
+
     is_url = "://" in memory
     path = memory.removeprefix("sqlite:///").partition("?")[0] if is_url else memory
     if "://" not in path and not Path(path).is_file():
         raise ConfigError(f"There is no database {shorten(path)!r}: give the file of `agentkit chat` with --memory.")
+    if not is_url and is_foreign(path):
+        raise ConfigError(
+            f"{shorten(path)!r} is not a database of agentkit: give the file of `agentkit chat` with --memory."
+        )
     return _opened(memory)
 
 

@@ -7,6 +7,7 @@ network cuts in two.
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from copy import copy
 from dataclasses import dataclass, field
@@ -16,8 +17,8 @@ from weakref import WeakKeyDictionary
 import httpx
 
 from agentkit.cohere_retry import Retry, RetryPolicy, Timing, retry_after_s
-from agentkit.cohere_stream import BrokenStreamError, CohereChunk, StreamReader
-from agentkit.errors import ModelError
+from agentkit.cohere_stream import BrokenStreamError, CohereChunk, StreamReader, retry_chunk
+from agentkit.errors import DeadlineError, ModelError, UserError
 from agentkit.text import shorten
 
 _PATH = "v2/chat"
@@ -32,6 +33,8 @@ _NEXT_STEP = {
     429: "wait, or raise the rate limit of the key",
     499: "try again",
 }
+_ALMOST_S = 0.005
+"""A wait that was cut at the deadline may end this much before it."""
 _NEVER_RETRIED = (httpx.UnsupportedProtocol, httpx.LocalProtocolError, httpx.DecodingError, httpx.TooManyRedirects)
 
 
@@ -46,9 +49,11 @@ class Call:
         timing: The clock and the waits.
         deadline: On `Timing.clock`: no wait goes past it, no answer is waited for longer; None for no deadline.
         on_retry: Told of each further try before the wait.
+        tells_retries: Whether a stream tells of each further try with a chunk of its own.
         timeout_s: Seconds to wait for the server each time, None for no bound.
         request_options: More of the SDK's request options, such as ``additional_headers``.
         tries: How many requests have been sent.
+        last_retry: The further try that was told of last.
     """
 
     body: Mapping[str, Any]
@@ -57,19 +62,21 @@ class Call:
     timing: Timing
     deadline: float | None = None
     on_retry: Callable[[Retry], object] | None = None
+    tells_retries: bool = False
     timeout_s: float | None = None
     request_options: Mapping[str, Any] = field(default_factory=dict)
     tries: int = 0
+    last_retry: Retry | None = None
 
     def begin(self) -> dict[str, Any]:
         """Count a try; the arguments of the SDK's HTTP client for it.
 
         Raises:
-            ModelError: The deadline has passed.
+            DeadlineError: The deadline has passed.
         """
         left = self._seconds_left()
         if left is not None and left <= 0:
-            raise ModelError(f"No time is left to ask {self.where}: the deadline has passed. Next: allow more time.")
+            raise DeadlineError(f"No time is left to ask {self.where}: the deadline has passed. Next: allow more time.")
         self.tries += 1
         options = {**self.request_options, "max_retries": 0}
         bounds = [s for s in (options.get("timeout_in_seconds", self.timeout_s), left) if s is not None]
@@ -82,7 +89,10 @@ class Call:
 
         Raises:
             ModelError: There is none.
+            DeadlineError: There is no time for it.
         """
+        if failure.again:
+            self.check_time(failure.reason)
         if not failure.again or self.tries >= self.policy.max_tries:
             raise self._error(failure)
         wait = self.policy.wait_s(self.tries, failure.retry_after_s)
@@ -90,10 +100,22 @@ class Call:
             raise self._error(failure, f"it asks to wait {wait:g} s, more than the {self.policy.max_s:g} s allowed")
         left = self._seconds_left()
         if left is not None and wait >= left:
-            raise self._error(failure, f"the deadline is in {max(left, 0):.3g} s and the next try in {wait:.3g} s")
+            why = f"the deadline is in {max(left, 0):.3g} s and the next try in {wait:.3g} s"
+            raise DeadlineError(str(self._error(failure, why)))
+        self.last_retry = Retry(self.tries, wait, failure.reason, failure.status)
         if self.on_retry is not None:
-            self.on_retry(Retry(self.tries, wait, failure.reason, failure.status))
+            self.on_retry(self.last_retry)
         return wait
+
+    def check_time(self, reason: str = "has not finished its reply") -> None:
+        """See whether the deadline has come.
+
+        Raises:
+            DeadlineError: It has.
+        """
+        left = self._seconds_left()
+        if left is not None and left <= _ALMOST_S:
+            raise DeadlineError(f"{self.where} {reason}, and the deadline has passed. Next: allow more time.")
 
     def _seconds_left(self) -> float | None:
         return None if self.deadline is None else self.deadline - self.timing.clock()
@@ -160,6 +182,8 @@ def post(http: Any, call: Call) -> dict[str, Any]:
             if response.is_success:
                 return _json(response, call)
             wait = call.failed(_refusal(response, call))
+        except UserError:
+            raise  # a missing recording, a blocked network: not the wire's failure
         except (httpx.HTTPError, httpx.InvalidURL, ValueError) as error:
             wait = _failed(call, error)
         call.timing.sleep(wait)
@@ -173,6 +197,8 @@ async def apost(http: Any, call: Call) -> dict[str, Any]:
             if response.is_success:
                 return _json(response, call)
             wait = call.failed(_refusal(response, call))
+        except UserError:
+            raise  # a missing recording, a blocked network: not the wire's failure
         except (httpx.HTTPError, httpx.InvalidURL, ValueError) as error:
             wait = _failed(call, error)
         await call.timing.asleep(wait)
@@ -192,6 +218,7 @@ def stream(http: Any, call: Call, model: str | None) -> Iterator[CohereChunk]:
             with http.stream(_PATH, **call.begin()) as response:
                 if response.is_success:
                     for received in response.iter_bytes():
+                        call.check_time()
                         for chunk in reader.feed(received):
                             yielded = True
                             yield chunk
@@ -203,10 +230,14 @@ def stream(http: Any, call: Call, model: str | None) -> Iterator[CohereChunk]:
                     return
                 response.read()
             wait = call.failed(_refusal(response, call))
+        except UserError:
+            raise  # a missing recording, a blocked network: not the wire's failure
         except (httpx.HTTPError, httpx.InvalidURL, ValueError, BrokenStreamError) as error:
             if reader.ended:
                 return
             wait = _cut(call, error, reader) if yielded else _failed(call, error)
+        if call.tells_retries and call.last_retry is not None:
+            yield retry_chunk(call.last_retry)
         call.timing.sleep(wait)
 
 
@@ -218,6 +249,7 @@ async def astream(http: Any, call: Call, model: str | None) -> AsyncIterator[Coh
             async with http.stream(_PATH, **call.begin()) as response:
                 if response.is_success:
                     async for received in response.aiter_bytes():
+                        call.check_time()
                         for chunk in reader.feed(received):
                             yielded = True
                             yield chunk
@@ -229,10 +261,14 @@ async def astream(http: Any, call: Call, model: str | None) -> AsyncIterator[Coh
                     return
                 await response.aread()
             wait = call.failed(_refusal(response, call))
+        except UserError:
+            raise  # a missing recording, a blocked network: not the wire's failure
         except (httpx.HTTPError, httpx.InvalidURL, ValueError, BrokenStreamError) as error:
             if reader.ended:
                 return
             wait = _cut(call, error, reader) if yielded else _failed(call, error)
+        if call.tells_retries and call.last_retry is not None:
+            yield retry_chunk(call.last_retry)
         await call.timing.asleep(wait)
 
 
@@ -289,16 +325,29 @@ def _failure(error: Exception, call: Call) -> Failure:
         return Failure(reason=f"broke the connection off: {said}", next_step="run again", again=True)
     if isinstance(error, BrokenStreamError):
         return Failure(reason=f"sent no reply: {error}", next_step="run again", again=True)
-    if isinstance(error, (httpx.HTTPError, httpx.InvalidURL)):
-        again = again and not isinstance(error, httpx.InvalidURL)
-        return Failure(
-            reason=f"cannot be reached: {said}",
-            next_step="check the network and CO_API_URL, then run again",
-            again=again,
-        )
+    if not isinstance(error, (httpx.HTTPError, httpx.InvalidURL)):
+        # Whatever is no failure of HTTP was found wrong before anything was sent.
+        again = False
+        if not _is_json(call.body):
+            return Failure(
+                reason=f"was not asked: the request cannot be written as JSON ({said})", next_step=_CLEAN, again=False
+            )
+        if isinstance(error, UnicodeEncodeError) and error.encoding == "ascii":
+            # The error quotes what it could not write, and that is the key, or next to it.
+            said = "a header, such as the one with the key, holds characters that are not ASCII"
     return Failure(
-        reason=f"was not asked: the request cannot be written as JSON ({said})", next_step=_CLEAN, again=False
+        reason=f"cannot be reached: {said.rstrip('.')}",
+        next_step="check the network, COHERE_API_KEY and CO_API_URL, then run again",
+        again=again and not isinstance(error, httpx.InvalidURL),
     )
+
+
+def _is_json(body: Any) -> bool:
+    try:
+        json.dumps(body, allow_nan=False, ensure_ascii=False).encode()
+    except (TypeError, ValueError):
+        return False
+    return True
 
 
 _CLEAN = "take out of the messages what JSON cannot hold, such as lone surrogates and NaN"
@@ -306,6 +355,7 @@ _CLEAN = "take out of the messages what JSON cannot hold, such as lone surrogate
 
 def _cut(call: Call, error: Exception, reader: StreamReader) -> float:
     why = shorten(error, 200) if isinstance(error, BrokenStreamError) else _failure(error, call).reason
+    call.check_time(f"cut the reply off after {reader.progress()}")
     raise ModelError(
         f"{call.where} cut the reply off after {reader.progress()}: {why}. "
         "Next: run again; what has come so far is not the whole reply."

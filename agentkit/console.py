@@ -43,6 +43,8 @@ _STOPPED: dict[StopReason, str] = {
     "empty_reply": "the model ended without an answer",
     "call_as_text": "the model wrote a tool call as text",
     "invalid_output": "the answer is not of the wanted form",
+    "needs_approval": "calls wait for a person's approval",
+    "refused": "a hook refused to go on",
     "interrupted": "the run was broken off",
 }
 _ROLES = {"human": "user", "ai": "assistant"}

@@ -18,8 +18,11 @@ def play() -> None:
     """Run the examples, always from their cassettes, and print what they print.
 
     Raises:
-        ConfigError: The example scripts are not where they were installed.
+        ConfigError: The example scripts are not where they were installed, or the current folder, which their
+            plots go into, cannot be written to.
     """
+    if not os.access(os.curdir, os.W_OK):
+        raise ConfigError("The demo writes its plots into the current folder, and it cannot: start it in another one.")
     print(
         "This demo replays scripted cassettes: the model's replies were written after the cookbooks'\n"
         "transcripts and are no evidence of what a model does. The loop, the tools and the memory are real."

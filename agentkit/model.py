@@ -7,23 +7,27 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 import threading
+import time
 import warnings
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import aclosing
 from copy import copy
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from typing import TYPE_CHECKING, Any, cast
 
 from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage
 from langchain_core.runnables import Runnable, RunnableConfig
 from langchain_core.tools import BaseTool
 
-from agentkit.cohere_stream import join
+from agentkit import log
+from agentkit.cohere_stream import join, retry_of
 from agentkit.cohere_wire import thinking_of
-from agentkit.errors import ConfigError, ModelError
-from agentkit.events import CitationFound, Event, PlanDelta, TextDelta, ThinkingDelta, ToolCallDelta
+from agentkit.errors import ConfigError, DeadlineError, ModelError
+from agentkit.events import CitationFound, Event, PlanDelta, Retrying, TextDelta, ThinkingDelta, ToolCallDelta
 from agentkit.limits import Price
 from agentkit.loop import Ask, Finish, Reply
 from agentkit.text import clean, clean_json, is_clean, shorten
@@ -31,6 +35,8 @@ from agentkit.turn import Citation, ToolCall, Usage
 
 if TYPE_CHECKING:
     from agentkit.cohere_chat import CohereChat
+    from agentkit.cohere_options import CohereOptions
+    from agentkit.cohere_retry import RetryPolicy
 
 # https://docs.cohere.com/docs/deprecations
 REPLACED_MODELS = {
@@ -68,6 +74,10 @@ class Edge:
         tools: Sequence[BaseTool],
         price: Price | Mapping[str, Price] | None = None,
         schema: Mapping[str, Any] | None = None,
+        *,
+        options: CohereOptions | None = None,
+        retry: RetryPolicy | None = None,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """Take a model's name or a LangChain chat model.
 
@@ -78,9 +88,13 @@ class Edge:
             price: What its tokens cost, or a table of prices by model name; None counts no cost.
             schema: The JSON schema answers must have. Cohere's models are held to it where no tools are offered with
                 the request; other models are only told when an answer does not fit.
+            options: Settings of every request, for Cohere's models only.
+            retry: When a request is sent again, for Cohere's models only.
+            clock: The clock `Ask.until` is on.
 
         Raises:
-            ConfigError: No such kind of model, no key, or no price of the model in the table.
+            ConfigError: No such kind of model, no key, no price of the model in the table, or options for a model that
+                cannot take them.
         """
         self._tools = list(tools)
         self._lock = threading.Lock()
@@ -93,14 +107,18 @@ class Edge:
                 os.environ.get("CO_API_URL") or None,
             )
         elif isinstance(model, BaseChatModel):
-            self._model = _mended(model)
+            self._model = _with_settings(_mended(model), options, retry)
         else:
             raise ConfigError(
                 f"model is {shorten(repr(model))}: give a Cohere model's name, such as 'command-a-03-2025', "
                 "or a LangChain chat model."
             )
+        _check_settings(options, retry)
+        self._options, self._retry, self._clock = options, retry, clock
         self._price = _price_of(model, price)
         self._schema = schema
+        # A ready CohereChat, or a name, which becomes one: it takes a deadline and tells of retries.
+        self._is_cohere = self._model is None or _is_cohere_chat(self._model)
 
     @property
     def model(self) -> BaseChatModel:
@@ -108,7 +126,7 @@ class Edge:
         if self._model is None:
             with self._lock:
                 if self._model is None:
-                    self._model = _cohere(self._name, self._key, self._url)
+                    self._model = _cohere(self._name, self._key, self._url, self._options, self._retry)
         return self._model
 
     def offering(self, tools: Sequence[BaseTool]) -> Edge:
@@ -119,30 +137,64 @@ class Edge:
 
     def ask(self, ask: Ask, config: RunnableConfig) -> Reply:
         """Send one request and wait for the reply."""
-        return self._priced(read_reply(self._runnable(ask).invoke(ask.messages, config)))
+        try:
+            return self._priced(read_reply(self._runnable(ask).invoke(ask.messages, config, **self._of_the_call(ask))))
+        except DeadlineError:
+            return _out_of_time()
 
     async def aask(self, ask: Ask, config: RunnableConfig) -> Reply:
         """As `ask`, without blocking the event loop."""
-        return self._priced(read_reply(await self._runnable(ask).ainvoke(ask.messages, config)))
+        call = self._of_the_call(ask)
+        try:
+            return self._priced(read_reply(await self._runnable(ask).ainvoke(ask.messages, config, **call)))
+        except DeadlineError:
+            return _out_of_time()
 
     def stream(self, ask: Ask, config: RunnableConfig) -> Iterator[Event | Reply]:
         """Send one request; the events of the reply as they come, and the reply itself last."""
         chunks: list[Any] = []
-        for chunk in self._runnable(ask).stream(ask.messages, config):
-            chunks.append(chunk)
-            yield from chunk_events(chunk)
-        yield from self._ended(chunks)
+        try:
+            for chunk in self._runnable(ask).stream(ask.messages, config, **self._of_the_call(ask, streamed=True)):
+                if (retry := retry_of(chunk)) is None:
+                    chunks.append(chunk)
+                    yield from chunk_events(chunk)
+                else:
+                    yield Retrying(retry.tries, retry.wait_s, retry.reason, retry.status)
+        except DeadlineError:
+            yield _out_of_time()
+        else:
+            yield from self._ended(chunks)
 
     async def astream(self, ask: Ask, config: RunnableConfig) -> AsyncIterator[Event | Reply]:
         """As `stream`, without blocking the event loop."""
         chunks: list[Any] = []
-        async with aclosing(self._runnable(ask).astream(ask.messages, config)) as stream:  # type: ignore[type-var]
-            async for chunk in stream:
-                chunks.append(chunk)
-                for event in chunk_events(chunk):
-                    yield event
-        for last in self._ended(chunks):
-            yield last
+        pieces = self._runnable(ask).astream(ask.messages, config, **self._of_the_call(ask, streamed=True))
+        try:
+            async with aclosing(pieces) as stream:  # type: ignore[type-var]
+                async for chunk in stream:
+                    if (retry := retry_of(chunk)) is None:
+                        chunks.append(chunk)
+                        for event in chunk_events(chunk):
+                            yield event
+                    else:
+                        yield Retrying(retry.tries, retry.wait_s, retry.reason, retry.status)
+        except DeadlineError:
+            yield _out_of_time()
+        else:
+            for last in self._ended(chunks):
+                yield last
+
+    def _of_the_call(self, ask: Ask, *, streamed: bool = False) -> dict[str, Any]:
+        """What belongs to this one request: how long there is for it, and who is told of further tries."""
+        if not self._is_cohere:
+            return {}
+        model = cast("CohereChat", self.model)
+        call: dict[str, Any] = {"on_retry": partial(_retried, model.on_retry, log.retrying)}
+        if streamed:
+            call["tell_retries"] = True
+        if ask.until is not None:
+            call["deadline"] = model.timing.clock() + (ask.until - self._clock())
+        return call
 
     def _ended(self, chunks: list[Any]) -> Iterator[Event | Reply]:
         reply = self._priced(read_reply(join(chunks)))
@@ -223,16 +275,77 @@ def _key() -> str:
             "https://dashboard.cohere.com/api-keys), or pass a LangChain chat model as model=. "
             "`make demo` and `agentkit demo` work without a key."
         )
+    if not (key.isascii() and key.isprintable()):
+        raise ConfigError(
+            "COHERE_API_KEY holds characters that no key has, such as curly quotes or accents: copy the key anew from "
+            "https://dashboard.cohere.com/api-keys."
+        )
     return key
 
 
-def _cohere(name: str, key: str, url: str | None) -> CohereChat:
+def _cohere(
+    name: str, key: str, url: str | None, options: CohereOptions | None, retry: RetryPolicy | None
+) -> CohereChat:
     from pydantic import SecretStr
 
     from agentkit.cohere_chat import CohereChat
 
     # langchain-cohere passes base_url on even where it is None, which hides CO_API_URL from the SDK.
-    return CohereChat(model=name, temperature=0, cohere_api_key=SecretStr(key), base_url=url)
+    try:
+        model = CohereChat(model=name, temperature=0, cohere_api_key=SecretStr(key), base_url=url)
+    except ValueError as error:
+        # Its text may quote a proxy's password, so only what it is about is told.
+        raise ConfigError(
+            f"The client for the model {shorten(name)!r} cannot be made ({type(error).__name__}): check that "
+            "CO_API_URL is an http or https address, and that HTTPS_PROXY, HTTP_PROXY and ALL_PROXY are ones it knows."
+        ) from None
+    return cast("CohereChat", _with_settings(model, options, retry))
+
+
+def _is_cohere_chat(model: BaseChatModel) -> bool:
+    module = sys.modules.get("agentkit.cohere_chat")  # where it is not imported there is none of it
+    return module is not None and isinstance(model, module.CohereChat)
+
+
+def _check_settings(options: Any, retry: Any) -> None:
+    if options is None and retry is None:
+        return
+    from agentkit.cohere_options import CohereOptions
+    from agentkit.cohere_retry import RetryPolicy
+
+    for name, given, kind in (("options", options, CohereOptions), ("retry", retry, RetryPolicy)):
+        if given is not None and not isinstance(given, kind):
+            raise ConfigError(f"{name} is {shorten(repr(given))}: give {kind.__name__}(...).")
+
+
+def _with_settings(model: BaseChatModel, options: CohereOptions | None, retry: RetryPolicy | None) -> BaseChatModel:
+    """`model`, or one with the same clients and other settings."""
+    _check_settings(options, retry)
+    if options is None and retry is None:
+        return model
+    if not _is_cohere_chat(model):
+        given = "options" if options is not None else "retry"
+        raise ConfigError(
+            f"{given}=... is for Cohere's models, and model is a {type(model).__name__}: "
+            "set it on the model itself, or give a Cohere model's name."
+        )
+    cohere = cast("CohereChat", model)
+    changes: dict[str, Any] = {} if retry is None else {"retry": retry}
+    if options is not None:
+        from agentkit.cohere_options import OPTION_NAMES
+
+        changes["options"] = cohere.options.merged({name: getattr(options, name) for name in OPTION_NAMES})
+    return cohere.model_copy(update=changes)
+
+
+def _retried(own: Callable[[Any], object] | None, log: Callable[[Any], object], retry: Any) -> None:
+    log(retry)
+    if own is not None:
+        own(retry)
+
+
+def _out_of_time() -> Reply:
+    return Reply(message=AIMessage(""), finish="deadline")
 
 
 def _mended(model: BaseChatModel) -> BaseChatModel:

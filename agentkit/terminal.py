@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from agentkit.errors import ConfigError
-from agentkit.text import clean
+from agentkit.text import clean, shorten
 
 if TYPE_CHECKING:
     from agentkit.turn import Turn
@@ -55,6 +55,22 @@ def complain(error: object) -> None:
 def stop_writing() -> None:
     """Point standard output at nothing, so that the interpreter's own last flush stays silent."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def check_folder(folder: str) -> None:
+    """See that files can go into `folder`, before a model is paid for them.
+
+    Raises:
+        ConfigError: It is a file, or can neither be made nor written to.
+    """
+    try:
+        Path(folder).mkdir(parents=True, exist_ok=True)
+        if os.access(folder, os.W_OK):
+            return
+        why = "no permission to write"
+    except (OSError, ValueError) as error:
+        why = str(error)
+    raise ConfigError(f"Files cannot be written into {shorten(folder)!r} ({why}): give another folder with --files.")
 
 
 def write_files(turn: Turn, folder: str) -> None:

@@ -1,7 +1,8 @@
 """Cohere's cookbook "Building an LLM Agent with the Cohere API": exact codes out of a user's question.
 
-A deterministic tool finds the codes, the model adds what needs an understanding of language. With COHERE_API_KEY
-set the model is called; without, its recorded answers are replayed.
+A deterministic tool finds the codes, the model adds what needs an understanding of language. The codes of the typed
+requests come from the question itself, never through the model, and a code that it makes up is sent back to it.
+With COHERE_API_KEY set the model is called; without, its recorded answers are replayed.
 
     python examples/api_requests.py
 """
@@ -11,7 +12,7 @@ from pathlib import Path
 from agentkit import Agent
 from agentkit.console import render_turn
 from agentkit.demo import recorded
-from agentkit.tools import RegexExtractor, read_json
+from agentkit.tools import RegexExtractor, RequestBuilder, read_json
 
 HERE = Path(__file__).parent
 PREAMBLE = (HERE / "api_requests_preamble.txt").read_text(encoding="utf-8")
@@ -23,15 +24,22 @@ QUERIES = [
 
 
 def main() -> None:
+    extractor = RegexExtractor.from_toml(HERE / "product_codes.toml")
+    builder = RequestBuilder(
+        extractor,
+        fields={"page": 0, "size": 10},
+        choices={"taxonomies": ["CARS", "TRUCKS", "CLOTHES", "SPORT"]},
+    )
     with recorded(__file__):
-        agent = Agent(
-            model="command-a-03-2025",
-            tools=[RegexExtractor.from_toml(HERE / "product_codes.toml")],
-        )
+        agent = Agent(model="command-a-03-2025", tools=[extractor], guard=[extractor])
         for query in QUERIES:
             response = agent.invoke({"input": query, "preamble": PREAMBLE})
             render_turn(response["turn"])
-            print(f"\nThe API request: {read_json(response['output'])}\n")
+            print(f"\nThe API request: {read_json(response['output'])}")
+            print("Typed, a page at a time:")
+            for request in builder.complete(query, response["output"]):
+                print(f"  {request!r}")
+            print()
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """Cohere's cookbook "Short-Term Memory Handling for Agents": what must be remembered of a chain of steps.
 
-The same three questions, under each way to remember. Only the memory object tells the third question which plot
-it is about. With COHERE_API_KEY set the model is called; without, its recorded answers are replayed.
+The same three questions, under each way to remember: without the steps of the earlier turns the model does not
+know which plot the third question means, and without its code draws another. Live with COHERE_API_KEY, or replayed.
 
     python examples/short_term_memory.py
 """
@@ -22,9 +22,9 @@ QUESTIONS = [
 ]
 
 
-def converse(replay: str) -> None:
-    """Ask the three questions with one way to remember, printing what each is answered on."""
-    memory = Memory(replay=replay)
+def converse(replay: str) -> str:
+    """Ask the three questions with one way to remember, printing what each is answered on; how it ended."""
+    memory, codes = Memory(replay=replay), [""]
     # allow_weak: the interpreter is a process of its own, but not walled in; run only code you would run yourself.
     with PythonInterpreter(data=[HERE / "revenue_table.csv"], allow_weak=True) as python:
         agent = Agent(model="command-a-03-2025", tools=[python], memory=memory)
@@ -34,19 +34,26 @@ def converse(replay: str) -> None:
             print(f"\nUser: {question}")
             turn = agent.run(question, session="csv")
             render_turn(turn)
+            codes.append("".join(step.tool_input.get("code", "") for step in turn.steps))
     results = [step.result for step in turn.steps if step.result]
     for plot in (artifact for result in results for artifact in result.artifacts):
         path = Path(f"{replay}_{Path(plot.name).name}")
         path.write_bytes(plot.data)
         print(f"\n[{replay}] The plot is in {path}.")
-    for figure in (figure for result in results for figure in (result.facts or {}).get("figures", ())):
+        figure = next(figure for result in results for figure in (result.facts or {})["figures"])
         print(f"[{replay}] Its y axis runs from {figure['ylim'][0]:g} to {figure['ylim'][1]:g}.")
+    if not results or not results[-1].artifacts:
+        return "no plot"
+    before, after = codes[-2].split("\n"), codes[-1].split("\n")
+    return (
+        f"a plot with the new axis; of the plot before, {sum(n in after for n in before)} of {len(before)} lines kept"
+    )
 
 
 def main() -> None:
     with recorded(__file__):
-        for replay in ("none", "answers", "dialogue", "objects"):
-            converse(replay)
+        ends = {replay: converse(replay) for replay in ("none", "answers", "dialogue", "objects")}
+    print("\nWhat each way to remember led to:", *(f"  {way:10}{end}" for way, end in ends.items()), sep="\n")
 
 
 if __name__ == "__main__":

@@ -85,6 +85,7 @@ class MemoryObject(BaseModel):
 
 _NO_ANSWER: dict[str, str] = {
     "interrupted": "(no answer: the run was interrupted)",
+    "refused": "(no answer: it was refused)",
     "model_error": "(no answer: the model ended with an error)",
     "empty_reply": "(no answer: the model's reply was empty)",
 }

@@ -15,7 +15,9 @@ if TYPE_CHECKING:
 
 
 class OpenTurn:
-    """A running turn, written down as it goes; made by `Memory.begin`, closed by `finish` or `interrupt`.
+    """A running turn, written down as it goes; made by `Memory.begin`.
+
+    `Memory.resume` takes one up again; `finish` and `interrupt` close it, `pause` leaves it.
 
     Attributes:
         session: The session.
@@ -23,9 +25,16 @@ class OpenTurn:
     """
 
     def __init__(
-        self, store: Store, session: str, number: int, question: str, mark: str, condense: Mapping[str, Condense]
+        self,
+        store: Store,
+        session: str,
+        number: int,
+        question: str,
+        mark: str,
+        condense: Mapping[str, Condense],
+        so_far: Sequence[Step] = (),
     ) -> None:
-        """Made by `Store.open`."""
+        """Made by `Store.open` and `Store.reopen`."""
         self.session = session
         self.number = number
         self._store = store
@@ -33,20 +42,26 @@ class OpenTurn:
         # One that is dropped without being closed must not keep its session busy for good.
         weakref.finalize(self, owners.release, mark)
         self._condense = condense
-        self._places: dict[str, int] = {}
+        self._places: dict[str, int] = {step.call_id: place for place, step in enumerate(so_far)}
 
     def calls(self, steps: Sequence[Step]) -> None:
         """Write calls down before they run.
 
         Args:
-            steps: Steps without a result; their ``call_id`` is unique in the turn.
+            steps: Steps without a result, or with the result they have without being run; their ``call_id`` is unique
+                in the turn. Those that have waited since before the turn was resumed replace what was written of them.
 
         Raises:
             StoreError: They cannot be written; then they must not run.
         """
         first = len(self._places)
-        self._store.add_calls(self.session, self.number, first, steps)
-        self._places |= {step.call_id: first + i for i, step in enumerate(steps)}
+        new = [step for step in steps if step.call_id not in self._places]
+        if new:
+            self._store.add_calls(self.session, self.number, first, new)
+            self._places |= {step.call_id: first + i for i, step in enumerate(new)}
+        if len(new) < len(steps):
+            known = [(self._places[step.call_id], step) for step in steps if self._places[step.call_id] < first]
+            self._store.change_calls(self.session, self.number, known)
 
     def results(self, steps: Sequence[Step]) -> None:
         """Write down what came of calls.
@@ -72,6 +87,22 @@ class OpenTurn:
         turn = turn.model_copy(update={"session": self.session, "number": self.number})
         try:
             self._store.close(turn, self._condense)
+        finally:
+            owners.release(self._mark)
+        return turn
+
+    def pause(self, turn: Turn) -> Turn:
+        """Leave the turn as it is until `Memory.resume` takes it up again.
+
+        Returns:
+            `turn` with its session and number.
+
+        Raises:
+            StoreError: It cannot be written.
+        """
+        turn = turn.model_copy(update={"session": self.session, "number": self.number})
+        try:
+            self._store.pause(turn)
         finally:
             owners.release(self._mark)
         return turn

@@ -12,7 +12,8 @@ from sqlalchemy import bindparam, delete, func, insert, select, text, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import IntegrityError
 
-from agentkit.errors import SessionBusyError, SessionError, StoreError
+from agentkit.decisions import pending_of
+from agentkit.errors import InputError, SessionBusyError, SessionError, StoreError
 from agentkit.memory import index, owners, schema
 from agentkit.memory.objects import MemoryObject
 from agentkit.memory.open_turn import OpenTurn
@@ -21,7 +22,7 @@ from agentkit.memory.redact import Redact, redact_object, redact_step, redact_te
 from agentkit.memory.summarise import Condense, summarise
 from agentkit.memory.transfer import StoredTurn
 from agentkit.text import clean, shorten
-from agentkit.turn import Step, Turn
+from agentkit.turn import Step, StopReason, Turn, Usage
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
@@ -62,6 +63,17 @@ _ADD_RESULT = (
     )
     .values(result=bindparam("result"), at=bindparam("at"))
 )
+_CHANGE_CALL = (
+    update(schema.steps)
+    .where(
+        schema.steps.c.session == bindparam("in_session"),
+        schema.steps.c.number == bindparam("in_number"),
+        schema.steps.c.place == bindparam("at_place"),
+    )
+    .values(call=bindparam("call"), result=bindparam("result"), at=bindparam("at"))
+)
+_OVER = ("closed", "interrupted")
+"""States of turns that are over; the others are ``open`` and ``paused``."""
 _ANY_TURN = select(schema.turns.c.number).where(schema.turns.c.session == bindparam("in_session")).limit(1)
 
 
@@ -113,6 +125,40 @@ class Store:
             raise
         return OpenTurn(self, session, number, question, mark, condense)
 
+    def reopen(self, session: str, condense: Mapping[str, Condense]) -> tuple[OpenTurn, Turn]:
+        """Open the session's last turn again, if it was paused, interrupted, or left open by a dead process.
+
+        Returns:
+            It, and what is stored of it.
+
+        Raises:
+            SessionError: There is no such session.
+            SessionBusyError: It is running.
+            InputError: It is over.
+        """
+        mark = owners.take()
+        try:
+            with self._db.writing() as connection:
+                self._lock(connection, session)
+                found = self._last(connection, session)
+                if found is None or found.state == "closed":
+                    self._must_exist(connection, session)
+                    raise _nothing_to_resume(session, found.number if found else 0)
+                if found.state == "open" and self._is_live(connection, session, found):
+                    raise _busy(session)
+                turn = self._so_far(connection, session, found)
+                if found.state == "interrupted":
+                    self._forget_object(connection, session, found.number)
+                connection.execute(
+                    update(schema.turns)
+                    .where(schema.turns.c.session == session, schema.turns.c.number == found.number)
+                    .values(state="open", owner=mark, payload=None, at=self._clock())
+                )
+        except BaseException:
+            owners.release(mark)
+            raise
+        return OpenTurn(self, session, turn.number, turn.input, mark, condense, turn.steps), turn
+
     def append(self, session: str, turn: Turn, condense: Mapping[str, Condense]) -> MemoryObject:
         """Store a whole turn and its object in one transaction."""
         turn = redact_turn(turn, self._redact)
@@ -152,10 +198,17 @@ class Store:
         return len(stored)
 
     def add_calls(self, session: str, number: int, first: int, steps: Sequence[Step]) -> None:
-        """Write calls down before they run."""
+        """Write calls down before they run, with the result of those that have one already."""
         if self._redact is not None:
             steps = [redact_step(step, self._redact) for step in steps]
-        self._db.write(_ADD_STEP, self._step_rows(session, number, first, steps, with_result=False))
+        self._db.write(_ADD_STEP, self._step_rows(session, number, first, steps))
+
+    def change_calls(self, session: str, number: int, calls: Sequence[tuple[int, Step]]) -> None:
+        """Write calls, and the result of those that have one, over what was written of them before."""
+        key = {"in_session": session, "in_number": number, "at": self._clock()}
+        kept = ((place, redact_step(step, self._redact)) for place, step in calls)
+        rows = [{**key, "at_place": place, "call": call_json(s), "result": _result_of(s)} for place, s in kept]
+        self._db.write(_CHANGE_CALL, rows)
 
     def add_results(self, session: str, number: int, results: Sequence[tuple[int, Step]]) -> None:
         """Write down what came of calls, by their place in the turn."""
@@ -170,6 +223,18 @@ class Store:
         turn = redact_turn(turn, self._redact)
         with self._db.writing() as connection:
             self._close(connection, turn, condense, state)
+
+    def pause(self, turn: Turn) -> None:
+        """Leave an open turn, whose steps are written, until it is opened again."""
+        turn, column = redact_turn(turn, self._redact), schema.turns.c
+        with self._db.writing() as connection:
+            paused = connection.execute(
+                update(schema.turns)
+                .where(column.session == turn.session, column.number == turn.number, column.state == "open")
+                .values(state="paused", payload=turn_json(turn), owner="")
+            )
+            if paused.rowcount != 1:
+                raise _taken_for_dead(turn)
 
     def interrupt(self, session: str, number: int, condense: Mapping[str, Condense]) -> None:
         """Close an open turn as interrupted, with the steps it has."""
@@ -219,6 +284,18 @@ class Store:
                 found += self._read(connection, session, numbers[start : start + CHUNK])
         return sorted(found, key=lambda turn: turn.number)
 
+    def unfinished(self, session: str) -> Turn | None:
+        """The session's last turn, if it could be opened again."""
+        with self._db.reading() as connection:
+            found = self._last(connection, session)
+            if found is None:
+                self._must_exist(connection, session)
+            if found is None or found.state == "closed":
+                return None
+            if found.state == "open" and self._is_live(connection, session, found):
+                return None
+            return self._so_far(connection, session, found)
+
     def must_exist(self, session: str) -> None:
         """Raise SessionError if there is no such session."""
         with self._db.reading() as connection:
@@ -230,7 +307,7 @@ class Store:
         query = (
             select(turn.number, turn.state, turn.at, remembered.payload)
             .join(schema.objects, (remembered.session == turn.session) & (remembered.number == turn.number))
-            .where(turn.session == session, turn.state != "open")
+            .where(turn.session == session, turn.state.in_(_OVER))
             .order_by(turn.number)
             .limit(CHUNK)
         )
@@ -248,7 +325,7 @@ class Store:
     def last_number(self, session: str) -> int:
         """The number of the session's last closed turn, 0 where there is none."""
         turn = schema.turns.c
-        query = select(func.max(turn.number)).where(turn.session == session, turn.state != "open")
+        query = select(func.max(turn.number)).where(turn.session == session, turn.state.in_(_OVER))
         with self._db.reading() as connection:
             return connection.execute(query).scalar() or 0
 
@@ -340,26 +417,61 @@ class Store:
     def _free_number(self, connection: Connection, session: str, condense: Mapping[str, Condense]) -> int:
         """The number of the session's next turn, once nobody has one open."""
         self._lock(connection, session)
-        turn = schema.turns.c
-        last = connection.execute(
-            select(turn.number, turn.state, turn.owner, turn.at)
-            .where(turn.session == session)
-            .order_by(turn.number.desc())
-            .limit(1)
-        ).first()
+        last = self._last(connection, session)
         if last is None:
             return 1
-        number, state, mark, at = last
-        if state == "open":
-            latest = connection.execute(
-                select(func.max(schema.steps.c.at)).where(
-                    schema.steps.c.session == session, schema.steps.c.number == number
-                )
-            ).scalar()
-            if owners.is_live(mark, self._clock() - max(at, latest or 0.0)):
-                raise _busy(session)
-            self._interrupt(connection, session, number, condense)
-        return int(number) + 1
+        if last.state == "open" and self._is_live(connection, session, last):
+            raise _busy(session)
+        if last.state not in _OVER:
+            self._interrupt(connection, session, last.number, condense)
+        return int(last.number) + 1
+
+    def _last(self, connection: Connection, session: str) -> Any:
+        """The row of the session's last turn, None where there is none."""
+        turn = schema.turns.c
+        query = select(turn.number, turn.state, turn.owner, turn.at, turn.question).where(turn.session == session)
+        return connection.execute(query.order_by(turn.number.desc()).limit(1)).first()
+
+    def _is_live(self, connection: Connection, session: str, row: Any) -> bool:
+        """Whether whoever opened that turn may still be working on it."""
+        step = schema.steps.c
+        query = select(func.max(step.at)).where(step.session == session, step.number == row.number)
+        latest = connection.execute(query).scalar()
+        return owners.is_live(row.owner, self._clock() - max(row.at, latest or 0.0))
+
+    def _so_far(self, connection: Connection, session: str, row: Any) -> Turn:
+        chain = self._chain(connection, session, row.number)
+        stop: StopReason = "needs_approval" if row.state == "paused" else "interrupted"
+        return Turn(
+            input=row.question,
+            steps=chain,
+            session=session,
+            number=row.number,
+            stop_reason=stop,
+            usage=sum((step.usage for step in chain if step.usage is not None), Usage()),
+            pending=pending_of(chain),
+        )
+
+    def _chain(self, connection: Connection, session: str, number: int) -> tuple[Step, ...]:
+        step = schema.steps.c
+        rows = connection.execute(
+            select(step.call, step.result).where(step.session == session, step.number == number).order_by(step.place)
+        ).all()
+        return tuple(step_of(session, number, call, result) for call, result in rows)
+
+    def _forget_object(self, connection: Connection, session: str, number: int) -> None:
+        """Undo what `_close` did beside closing."""
+        turns = self._read(connection, session, [number])
+        for table in (schema.objects, schema.vectors):
+            connection.execute(delete(table).where(table.c.session == session, table.c.number == number))
+        if not index.remove(connection, session, turns, number):
+            index.clear(connection)
+            connection.execute(
+                update(schema.turns)
+                .where(schema.turns.c.session == session, schema.turns.c.number == number)
+                .values(state="open")
+            )
+            self._index_all(connection)
 
     def _lock(self, connection: Connection, session: str) -> None:
         """Keep other writers of the session out until the transaction ends; SQLite has one writer anyway."""
@@ -369,7 +481,7 @@ class Store:
 
     def _read(self, connection: Connection, session: str, numbers: Sequence[int] | None = None) -> list[Turn]:
         turn, step = schema.turns.c, schema.steps.c
-        heads = select(turn.number, turn.payload).where(turn.session == session, turn.state != "open")
+        heads = select(turn.number, turn.payload).where(turn.session == session, turn.state.in_(_OVER))
         calls = select(step.number, step.call, step.result).where(step.session == session)
         if numbers is not None:
             heads, calls = heads.where(turn.number.in_(numbers)), calls.where(step.number.in_(numbers))
@@ -389,7 +501,7 @@ class Store:
     def _index_all(self, connection: Connection) -> None:
         """Index every turn that can be read."""
         turn = schema.turns.c
-        closed = select(turn.session, turn.number).where(turn.state != "open").order_by(turn.session, turn.number)
+        closed = select(turn.session, turn.number).where(turn.state.in_(_OVER)).order_by(turn.session, turn.number)
         for session, number in connection.execute(closed).all():
             try:
                 found = self._read(connection, session, [number])
@@ -399,31 +511,28 @@ class Store:
                 index.add(connection, one)
 
     def _interrupt(self, connection: Connection, session: str, number: int, condense: Mapping[str, Condense]) -> None:
-        turn, step = schema.turns.c, schema.steps.c
+        turn = schema.turns.c
         question = connection.execute(
-            select(turn.question).where(turn.session == session, turn.number == number, turn.state == "open")
+            select(turn.question).where(turn.session == session, turn.number == number, turn.state.not_in(_OVER))
         ).scalar()
         if question is None:
             return  # closed by somebody else in the meantime
-        rows = connection.execute(
-            select(step.call, step.result).where(step.session == session, step.number == number).order_by(step.place)
-        ).all()
-        chain = tuple(step_of(session, number, call, result) for call, result in rows)
-        broken = Turn(input=question, steps=chain, session=session, number=number, stop_reason="interrupted")
+        chain = self._chain(connection, session, number)
+        used = sum((step.usage for step in chain if step.usage is not None), Usage())
+        broken = Turn(
+            input=question, steps=chain, session=session, number=number, stop_reason="interrupted", usage=used
+        )
         self._close(connection, broken, condense, "interrupted")
 
     def _close(self, connection: Connection, turn: Turn, condense: Mapping[str, Condense], state: str) -> None:
         column = schema.turns.c
         closed = connection.execute(
             update(schema.turns)
-            .where(column.session == turn.session, column.number == turn.number, column.state == "open")
+            .where(column.session == turn.session, column.number == turn.number, column.state.not_in(_OVER))
             .values(state=state, payload=turn_json(turn), owner="")
         )
         if closed.rowcount != 1:
-            raise StoreError(
-                f"Turn {turn.number} of session {shorten(turn.session)!r} was closed by another process, which took "
-                "this one for dead: its answer is not kept. Run again."
-            )
+            raise _taken_for_dead(turn)
         index.add(connection, turn)
         self._add_object(connection, turn, condense)
 
@@ -445,12 +554,17 @@ class Store:
         return remembered
 
     def _step_rows(
-        self, session: str, number: int, first: int, steps: Sequence[Step], *, with_result: bool
+        self, session: str, number: int, first: int, steps: Sequence[Step], *, with_result: bool = False
     ) -> list[dict[str, Any]]:
         at = self._clock()
         key = {"session": session, "number": number, "at": at}
         return [
-            {**key, "place": first + i, "call": call_json(step), "result": result_json(step) if with_result else None}
+            {
+                **key,
+                "place": first + i,
+                "call": call_json(step),
+                "result": result_json(step) if with_result else _result_of(step),
+            }
             for i, step in enumerate(steps)
         ]
 
@@ -461,6 +575,24 @@ class Store:
         near = get_close_matches(session, names, 3)
         hint = f"Did you mean {', '.join(map(repr, near))}?" if near else f"There are {len(names)} sessions."
         raise SessionError(f"There is no session {shorten(session)!r} in {shorten(self._db.name, 300)!r}. {hint}")
+
+
+def _result_of(step: Step) -> str | None:
+    return None if step.result is None else result_json(step)
+
+
+def _nothing_to_resume(session: str, number: int) -> InputError:
+    return InputError(
+        f"Session {shorten(session)!r} has nothing to resume: its last turn, number {number}, is over. "
+        "Ask it something with run()."
+    )
+
+
+def _taken_for_dead(turn: Turn) -> StoreError:
+    return StoreError(
+        f"Turn {turn.number} of session {shorten(turn.session)!r} was closed by another process, which took "
+        "this one for dead: its answer is not kept. Run again."
+    )
 
 
 def _busy(session: str) -> SessionBusyError:

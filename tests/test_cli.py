@@ -5,9 +5,11 @@ import json
 import os
 import pty
 import signal
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -96,6 +98,7 @@ def test_help_lists_the_commands(cli):
         "sessions",
         "show",
         "extract",
+        "mcp",
         "memory",
     ]
 
@@ -268,7 +271,7 @@ def test_a_person_can_chat_on_after_a_model_error_and_sees_colours(serve, folder
         _, err = chat.communicate()
     os.close(ours)
     assert chat.returncode == 0
-    assert err.startswith(b"agentkit: ") and b"no such thing" in err
+    assert err.startswith(b"Ask a question a line; Ctrl-D ends the chat.\nagentkit: ") and b"no such thing" in err
     assert "\x1b[1m> Entering new agent chain..." in shown
     assert "Answer: Hello." in shown
 
@@ -291,6 +294,39 @@ def test_ctrl_c_ends_a_run_with_130_and_keeps_the_question(serve):
     assert (asking.returncode, out, err) == (130, b"", b"")
     (turn,) = stored("agentkit.db", Memory.turns, "s")
     assert (turn.input, turn.stop_reason) == ("Hi", "interrupted")
+
+
+def test_a_database_of_something_else_is_only_read(cli, folder):
+    for name, tables in (("other.db", ["CREATE TABLE mine (x)"]), ("empty.db", [])):
+        with closing(sqlite3.connect(folder / name)) as other:
+            for statement in tables:
+                other.execute(statement)
+            other.commit()
+        (folder / name).touch()
+        before = (folder / name).read_bytes()
+        for command in (["sessions"], ["show", "s"]):
+            code, out, err = cli(*command, "--memory", name)
+            assert (code, out) == (2, "")
+            assert f"'{name}' is not a database of agentkit" in err
+        assert (folder / name).read_bytes() == before
+
+
+def test_no_session_yet_is_said(cli, folder):
+    stored("new.db", Memory.sessions)
+    assert cli("sessions", "--memory", "new.db") == (0, "", "No sessions yet in new.db.\n")
+
+
+@pytest.mark.parametrize("command", [["ask", "Hi"], ["chat"]])
+def test_a_folder_for_files_that_is_none_is_refused_before_the_model_is_asked(cli, serve, command):
+    server = serve()
+    code, out, err = cli(*command, "--files", "codes.toml", stdin=b"Hi\n")
+    assert (code, out, server.requests) == (2, "", [])
+    assert "Files cannot be written into 'codes.toml'" in err and "--files" in err
+
+
+def test_an_empty_question_is_told_before_a_missing_key(cli):
+    code, _, err = cli("ask", " ")
+    assert code == 2 and "question is empty" in err
 
 
 # --- extract ---------------------------------------------------------------------------------------------
@@ -445,5 +481,6 @@ def test_piped_questions_stop_at_the_first_error_and_keep_what_was_answered(cli,
     serve("Hello.", reply(status=400, body={"message": "no"}))
     code, out, err = cli("chat", "--session", "s", stdin=b"one\ntwo\nthree\n")
     assert (code, out.count("> Finished chain.")) == (2, 1)
-    assert err.startswith("agentkit: ") and "Traceback" not in err
+    assert err.startswith("Kept in agentkit.db. Go on with: --session s") and "\nagentkit: " in err
+    assert "Traceback" not in err
     assert stored("agentkit.db", Memory.turns, "s")[0].output == "Hello."

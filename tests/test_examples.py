@@ -90,6 +90,15 @@ def test_api_requests(capsys):
     assert [
         line.removeprefix("The API request: ") for line in printed.splitlines() if "API request" in line
     ] == REQUESTS
+    assert re.findall(r"  (\w+Request\(.*\))", printed) == [
+        "NmgsRequest(nmgs=['0000234GLCMS0100ANORAKCAA'], page=0, size=10)",
+        "ObjrefRequest(objref=['GLCMS004AGTCAMIS', 'GLCHL000CGUCHALE'], page=0, size=10)",
+        "UrnRequest(urn=['urn:75f2b737-06dd-4399-9206-a6c11b65138e'], page=0, size=10)",
+        "TaxonomiesRequest(taxonomies=['SPORT'], page=0, size=10)",
+        "NmgsRequest(nmgs=['0000234GLCZD0000GUREDTOAA'], page=0, size=10)",
+        "ObjrefRequest(objref=['GLBRL0000GACHALE'], page=0, size=10)",
+        "TaxonomiesRequest(taxonomies=['CARS'], page=0, size=10)",
+    ]
     for plan in PLANS:
         assert plan in printed
     assert "{'tool_name': 'regex_extractor', 'parameters': {'user_query': 'I need tennis products'}}" in printed
@@ -185,8 +194,15 @@ def test_short_term_memory(capsys, tmp_path, monkeypatch):
     printed = capsys.readouterr().out
     assert "['Unnamed: 0', 'time', 'revenue', 'loss']" in printed
     assert printed.count("No such file or directory") == 3
+    assert (
+        "\n[objects] The plot is in objects_revenue_plot.png.\n[objects] Its y axis runs from 0 to 1000.\n" in printed
+    )
     assert printed.endswith(
-        "[objects] The plot is in objects_revenue_plot.png.\n[objects] Its y axis runs from 0 to 1000.\n"
+        "What each way to remember led to:\n"
+        "  none      no plot\n"
+        "  answers   no plot\n"
+        "  dialogue  a plot with the new axis; of the plot before, 8 of 9 lines kept\n"
+        "  objects   a plot with the new axis; of the plot before, 9 of 9 lines kept\n"
     )
     plots = sorted(tmp_path.iterdir())
     assert [p.name for p in plots] == ["dialogue_revenue_plot.png", "objects_revenue_plot.png"]

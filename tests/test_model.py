@@ -10,11 +10,12 @@ from langchain_core.messages import AIMessage, HumanMessage, SystemMessage, Tool
 from langchain_core.tools import tool
 from pydantic import BaseModel, SecretStr
 
-from agentkit import Agent, CohereChat, ConfigError, HistoryError, ModelError, Usage
+from agentkit import Agent, CassetteError, CohereChat, ConfigError, HistoryError, ModelError, Usage
 from agentkit.cohere_wire import request_messages, response_message
 from agentkit.loop import Ask
 from agentkit.model import REPLACED_MODELS, Edge, read_reply
-from agentkit.testing import CohereServer, cite, reply
+from agentkit.testing import CohereServer, NetworkBlockedError, block_network, cite, reply, use_cassette
+from agentkit.testing.network import allow_network
 
 
 class Place(BaseModel):
@@ -208,9 +209,35 @@ def test_a_server_that_is_not_there(monkeypatch):
         url = server.url
     monkeypatch.setenv("COHERE_API_KEY", "test-key")
     monkeypatch.setenv("CO_API_URL", url)
-    said = r"cannot be reached: ConnectError.*after 3 tries.*check the network and CO_API_URL"
+    said = r"cannot be reached: ConnectError.*after 3 tries.*check the network, COHERE_API_KEY and CO_API_URL"
     with pytest.raises(ModelError, match=said):
         ask(Edge("command-a-03-2025", []))
+
+
+@pytest.mark.parametrize("url", ["http://a..b", "not-a-url", "http://[::1"])
+def test_an_address_that_is_none(monkeypatch, url):
+    monkeypatch.setenv("COHERE_API_KEY", "test-key")
+    monkeypatch.setenv("CO_API_URL", url)
+    with pytest.raises((ModelError, ConfigError), match=r"CO_API_URL") as caught, allow_network():
+        ask(Edge("command-a-03-2025", []))
+    assert "JSON" not in str(caught.value)
+    assert ".." not in str(caught.value).replace(url, "")
+
+
+def test_a_stale_recording_and_a_blocked_network_are_said_as_they_are(monkeypatch, tmp_path):
+    path = tmp_path / "hi.yaml"
+    with use_cassette(path, mode="record", script=["Hello."]):
+        Agent(model="command-a-03-2025").run("hi")
+    with pytest.raises(CassetteError, match=r"does not hold this request"), use_cassette(path):
+        Agent(model="command-a-03-2025").run("ho")
+    with pytest.raises(CassetteError, match=r"does not hold this request"), use_cassette(path):
+        list(Agent(model="command-a-03-2025").stream("ho"))
+    monkeypatch.setenv("COHERE_API_KEY", "test-key")
+    monkeypatch.delenv("CO_API_URL", raising=False)
+    with pytest.raises(NetworkBlockedError, match=r"api\.cohere\.com"), block_network():
+        Agent(model="command-a-03-2025").run("hi")
+    with pytest.raises(NetworkBlockedError, match=r"api\.cohere\.com"), block_network():
+        asyncio.run(Agent(model="command-a-03-2025").arun("hi"))
 
 
 # --- names, keys, other models -----------------------------------------------------------------------------
@@ -223,6 +250,22 @@ def test_no_key(monkeypatch):
     monkeypatch.setenv("COHERE_API_KEY", " ")
     with pytest.raises(ConfigError, match="No Cohere key"):
         Agent(model="command-a-03-2025")
+
+
+@pytest.mark.parametrize("key", ["\u201cabc\u201d", "caf\u00e9", "a\nb"])
+def test_a_key_that_no_header_can_carry_is_not_shown(monkeypatch, key):
+    monkeypatch.setenv("COHERE_API_KEY", key)
+    with pytest.raises(ConfigError, match="COHERE_API_KEY holds characters") as caught:
+        Agent(model="command-a-03-2025")
+    assert key not in str(caught.value)
+
+
+def test_a_proxy_of_an_unknown_kind(monkeypatch):
+    monkeypatch.setenv("COHERE_API_KEY", "test-key")
+    monkeypatch.setenv("HTTPS_PROXY", "socks9://me:secret@proxy.example")
+    with pytest.raises(ConfigError, match="HTTPS_PROXY") as caught:
+        Agent(model="command-a-03-2025").run("hi")
+    assert "secret" not in str(caught.value)
 
 
 def test_the_environment_is_read_when_the_agent_is_made(env, monkeypatch):

@@ -1,5 +1,6 @@
 """The README's programs run, as they stand there."""
 
+import logging
 import re
 from pathlib import Path
 
@@ -47,6 +48,66 @@ def test_first(here, monkeypatch, capsys):
         turn = run("first")["turn"]
     assert capsys.readouterr().out == "One: GLCMS004AGTCAMIS.\n"
     assert turn.steps[0].observation == '{"objref": ["GLCMS004AGTCAMIS"]}'
+
+
+def test_options(monkeypatch):
+    monkeypatch.setenv("COHERE_API_KEY", "test-key")
+    with CohereServer([reply(status=503, headers={"Retry-After": "0"}), "fine"]) as server:
+        monkeypatch.setenv("CO_API_URL", server.url)
+        assert run("options")["agent"].run("go").output == "fine"
+        assert server.requests[0].body["seed"] == 7
+
+
+def test_logging(caplog):
+    from agentkit import Agent
+
+    level = logging.getLogger("agentkit").level
+    try:
+        run("logging", agent=Agent(model=ScriptedChat(["[]"])))
+    finally:
+        logging.getLogger("agentkit").setLevel(level)
+    started, finished = [record.getMessage() for record in caplog.records]
+    assert started == "turn started: session=s3"
+    assert finished.startswith("turn finished: session=s3 number=0 stop=answered steps=0 model_calls=1 ")
+
+
+def test_approval(here, capsys):
+    @tool(description="Pays.")
+    def pay(to: str, amount: int) -> str:
+        raise AssertionError("it was refused")
+
+    script = [reply(calls=[("pay", {"to": "Ada", "amount": 500})]), "I may not."]
+    names = run("approval", chat_model=ScriptedChat(script), pay=pay)
+    names["agent"].memory.close()
+    assert capsys.readouterr().out == "pay {'to': 'Ada', 'amount': 500}\n"
+    assert names["turn"].output == "I may not."
+    assert names["turn"].steps[0].observation == "pay was not called: it was refused: over the budget."
+
+
+def test_hooks(capsys):
+    @tool(description="Sends.")
+    def send(to: str) -> str:
+        return "sent, the password is hunter2"
+
+    script = [reply(calls=[("send", {"to": "a@b.org"}), ("send", {"to": "a@example.com"})]), "Done."]
+    turn = run("hooks", chat_model=ScriptedChat(script), send=send)["agent"].run("go")
+    assert [step.observation for step in turn.steps] == [
+        "send was not called: it was refused: mail goes to example.com only.",
+        "sent, the password is [password]",
+    ]
+    assert capsys.readouterr().out == "0.0\n"
+
+
+def test_resume(here):
+    from agentkit import Agent, ModelError
+    from agentkit.memory import Memory
+
+    with Memory("chat.db") as memory, pytest.raises(ModelError):
+        broken = ScriptedChat([reply(calls=[("my_tool", {"x": 1})]), ModelError("gone")])
+        Agent(model=broken, tools=[my_tool], memory=memory).run("go", session="s1")
+    names = run("resume", my_tool=my_tool, chat_model=ScriptedChat(["One."]))
+    names["agent"].memory.close()
+    assert (names["turn"].output, [step.observation for step in names["turn"].steps]) == ("One.", ["1"])
 
 
 def test_invoke():

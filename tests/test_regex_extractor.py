@@ -789,3 +789,35 @@ def test_a_file_with_a_byte_order_mark_and_windows_line_ends(tmp_path: Path) -> 
     path = tmp_path / "codes.toml"
     path.write_bytes(b"\xef\xbb\xbf" + GOOD.replace("\n", "\r\n").encode())
     assert RegexExtractor.from_toml(str(path), name="mine").invoke({"user_query": "a"}) == {"p": ["a"]}
+
+
+# What a model is told is left out
+
+
+def test_a_near_miss_is_told_to_the_model_beside_the_values() -> None:
+    result = CODES.invoke({"user_query": f"ref {OBJREF} and {OBJREF}XXXX"})
+    assert result == {
+        "objref": [OBJREF],
+        "warnings": [f"objref '{OBJREF}XXXX' is left out: it has more letters or digits after it"],
+    }
+    assert CODES.values(f"{OBJREF}XXXX") == {}
+
+
+def test_only_the_first_near_misses_are_told_and_the_others_are_counted() -> None:
+    many = " ".join(f"GLPNT{number:04}GUJOGGEXX" for number in range(8))
+    told = CODES.invoke({"user_query": many})["warnings"]
+    assert len(told) == extractor_module.MAX_TOLD + 1
+    assert told[-1] == "and 3 more like these"
+
+
+def test_no_parameter_may_be_called_warnings() -> None:
+    with pytest.raises(ConfigError, match="pattern 'p', field 'parameter', value 'warnings'.*take another"):
+        one(regex="a", parameter="warnings")
+
+
+@pytest.mark.parametrize("blanks", [" ", "\t ", "\u00a0", "\n", "\n \n"])
+def test_long_runs_of_blanks_are_gone_over_once(blanks: str) -> None:
+    # Square time would take an hour here, and be stopped by the limit of every test.
+    text = f"{OBJREF}{blanks * (500_000 // len(blanks))}{OBJREF}"
+    assert CODES.near_misses(text) == []
+    assert "warnings" not in CODES.invoke({"user_query": text})

@@ -34,6 +34,9 @@ DESCRIPTION = "Function which, given the query from the user, returns a dictiona
 MAX_CHARS = 64 * 1024 * 1024
 """The longest text, in characters; a longer one is an InputError."""
 
+MAX_TOLD = 5
+"""Near misses a model is told of in one result; `near_misses` gives all."""
+
 
 class _Arguments(BaseModel):
     user_query: str = Field(
@@ -227,8 +230,19 @@ class RegexExtractor(BaseTool):
         _check_text(user_query)
         given_up: list[PatternTimeoutError] = []
         values = self._values(user_query, given_up)
-        # A model must not take what was not searched for what is not there.
-        return {**values, "warnings": [str(error) for error in given_up]} if given_up else values
+        # A model must not take what was not searched, or what was left out, for what is not there.
+        warnings = [str(error) for error in given_up] or self._left_out(user_query)
+        return {**values, "warnings": warnings} if warnings else values
+
+    def _left_out(self, text: str) -> list[str]:
+        """A line for each near miss, the first few of them."""
+        try:
+            misses = find_near_misses(self._scanner, text)
+        except PatternTimeoutError as error:
+            return [str(error)]
+        told = [f"{miss.parameter} {shorten(miss.raw)!r} is left out: it {miss.reason}" for miss in misses[:MAX_TOLD]]
+        more = len(misses) - MAX_TOLD
+        return [*told, f"and {more} more like these"] if more > 0 else told
 
 
 def _checked(patterns: Iterable[Pattern]) -> list[Pattern]:
@@ -277,6 +291,8 @@ def _check_names(patterns: list[Pattern]) -> None:
     for pattern in patterns:
         if pattern.name in names:
             raise pattern.error("name", pattern.name, "two patterns have it; rename one (they may share a parameter)")
+        if pattern.key == "warnings":
+            raise pattern.error("parameter", "warnings", "a result lists its near misses under this key; take another")
         names.add(pattern.name)
 
 

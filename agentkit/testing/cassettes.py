@@ -97,7 +97,7 @@ def use_cassette(
         yield outer or Recording(path, "live", "live")
         return
     if mode in ("replay", "auto"):
-        with _replay(path) as recording:
+        with _replay(path, or_live=mode == "auto") as recording:
             yield recording
     elif mode == "record" and key:
         with _record(path, live_key=key, follows=None) as recording:
@@ -112,13 +112,12 @@ def use_cassette(
 
 
 @contextlib.contextmanager
-def _replay(path: Path) -> Iterator[Recording]:
+def _replay(path: Path, *, or_live: bool) -> Iterator[Recording]:
     from agentkit.testing.cassette_file import CassetteFile
 
     if not path.is_file():
-        raise CassetteError(
-            f"There is no cassette {path}; record it with `pytest --record`, or set COHERE_API_KEY to call the API."
-        )
+        instead = ", or set COHERE_API_KEY to call the API" if or_live else ""
+        raise CassetteError(f"There is no cassette {path}; record it with `pytest --record`{instead}.")
     file = CassetteFile(path)
     with _environment("replayed", None), _playing(file, "none", None) as player:
         recording = Recording(path, "replay", file.provenance or "scripted")
