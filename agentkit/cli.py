@@ -51,7 +51,11 @@ Data = Annotated[
     list[str] | None,
     typer.Option(help="File for the Python interpreter (may be repeated); gives the model the interpreter."),
 ]
-Weak = Annotated[bool, typer.Option("--allow-weak", help="Let the interpreter run although it is not walled in.")]
+Python = Annotated[bool, typer.Option("--python", help="Give the model the Python interpreter.")]
+Weak = Annotated[
+    bool,
+    typer.Option("--allow-weak", help="Let the interpreter run where code cannot be walled in (`agentkit doctor`)."),
+]
 System = Annotated[str | None, typer.Option(help="System message, sent verbatim.")]
 MaxSteps = Annotated[int | None, typer.Option(help="Model replies that may ask for tools. Default: 15.")]
 Files = Annotated[
@@ -122,6 +126,7 @@ def ask(
     ] = None,
     toml: Toml = None,
     data: Data = None,
+    python: Python = False,
     allow_weak: Weak = False,
     system: System = None,
     max_steps: MaxSteps = None,
@@ -134,7 +139,7 @@ def ask(
     if files is not None:
         check_folder(files)
     store = DEFAULT_DATABASE if memory is None and session is not None else memory
-    with _agent(model, store, toml, data, allow_weak, system, max_steps) as agent:
+    with _agent(model, store, toml, data, python, allow_weak, system, max_steps) as agent:
         turn = agent.run(question, session=session)
     _show_turn(turn, as_json=as_json)
     if files is not None:
@@ -150,6 +155,7 @@ def chat(
     memory: Store = DEFAULT_DATABASE,
     toml: Toml = None,
     data: Data = None,
+    python: Python = False,
     allow_weak: Weak = False,
     system: System = None,
     max_steps: MaxSteps = None,
@@ -162,7 +168,7 @@ def chat(
     if typed:
         tell("Ask a question a line; Ctrl-D ends the chat.")
     try:
-        with _agent(model, memory, toml, data, allow_weak, system, max_steps) as agent:
+        with _agent(model, memory, toml, data, python, allow_weak, system, max_steps) as agent:
             for question in _questions(typed):
                 try:
                     turn = agent.run(question, session=session)
@@ -265,12 +271,21 @@ def mcp(
         serve(tools)
 
 
+@app.command()
+def doctor() -> None:
+    """Look how far the Python interpreter can wall code in here, by trying to break out. Exit code 0: far enough."""
+    from agentkit.doctor import examine
+
+    raise typer.Exit(0 if examine() else 1)
+
+
 @contextmanager
 def _agent(
     model: str,
     memory: str | None,
     toml: str | None,
     data: list[str] | None,
+    python: bool,
     allow_weak: bool,
     system: str | None,
     max_steps: int | None,
@@ -284,7 +299,7 @@ def _agent(
             from agentkit.tools import RegexExtractor
 
             tools.append(RegexExtractor.from_toml(toml))
-        if data or allow_weak:
+        if data or python or allow_weak:
             tools.append(stack.enter_context(_interpreter(data or [], allow_weak)))
         with warnings.catch_warnings(record=True) as told:
             warnings.simplefilter("always", FutureWarning)

@@ -129,6 +129,13 @@ class Edge:
                     self._model = _cohere(self._name, self._key, self._url, self._options, self._retry)
         return self._model
 
+    def documents(self) -> dict[str, str]:
+        """The documents every request brings along, as text by id; only Cohere's models have some."""
+        from agentkit.cohere_options import CohereOptions
+
+        options = getattr(self.model, "options", None)
+        return options.document_texts() if isinstance(options, CohereOptions) else {}
+
     def offering(self, tools: Sequence[BaseTool]) -> Edge:
         """The same chat model, offered other tools."""
         other = copy(self)

@@ -99,11 +99,15 @@ def test_help_lists_the_commands(cli):
         "show",
         "extract",
         "mcp",
+        "doctor",
         "memory",
     ]
 
 
-@pytest.mark.parametrize("command", ["demo", "ask", "chat", "sessions", "show", "memory", "memory eval", "extract"])
+COMMANDS = ["demo", "ask", "chat", "sessions", "show", "extract", "doctor", "memory", "memory eval"]
+
+
+@pytest.mark.parametrize("command", COMMANDS)
 def test_every_command_has_help(cli, command):
     code, out, _ = cli(*command.split(), "--help")
     assert code == 0
@@ -193,7 +197,7 @@ def test_files_of_the_interpreter_are_written_and_never_over_others(cli, serve, 
     (folder / "out").mkdir()
     (folder / "out" / "plot.png").write_text("mine")
     serve(reply(plan="Plot.", calls=[("python_interpreter", {"code": PLOT})]), "Done.")
-    code, out, err = cli("ask", "plot", "--data", "numbers.csv", "--allow-weak", "--files", "out")
+    code, out, err = cli("ask", "plot", "--data", "numbers.csv", "--files", "out")
     assert code == 0
     assert "\nFiles: plot.png\n" in out
     assert f"Wrote {Path('out/plot-2.png')}\n" in err
@@ -426,8 +430,7 @@ def test_without_a_key_it_says_which_variable_to_set_and_leaves_no_database(cli,
         (["ask", "Hi", "--model", ""], ["model"]),
         (["ask", "Hi", "--max-steps", "0"], ["max_steps", "0"]),
         (["ask", "Hi", "--toml", "absent.toml"], ["absent.toml"]),
-        (["ask", "Hi", "--data", "absent.csv", "--allow-weak"], ["absent.csv"]),
-        (["ask", "Hi", "--data", "codes.toml"], ["--allow-weak"]),
+        (["ask", "Hi", "--data", "absent.csv"], ["absent.csv"]),
         (["ask", "Hi", "--memory", "codes.toml"], ["codes.toml"]),
         (["ask", "Hi", "--memory", "absent/folder/x.db"], ["absent"]),
         (["extract", "x", "--toml", "absent.toml"], ["absent.toml"]),

@@ -67,7 +67,7 @@ def test_both_tools_over_stdio(tmp_path):
         assert "so far" in texts(failed)[0] and "ZeroDivisionError" in texts(failed)[0]
         return True
 
-    options = ("--toml", CODES, "--data", tmp_path / "sales.csv", "--allow-weak")
+    options = ("--toml", CODES, "--data", tmp_path / "sales.csv")
     assert over_stdio(tmp_path, use, *options)
 
 
@@ -92,7 +92,7 @@ def test_each_connection_has_a_session_of_its_own(tmp_path):
     async def use(client):
         return texts(await client.call_tool("python_interpreter", {"code": "x = globals().get('x', 0) + 1\nx"}))
 
-    assert [over_stdio(tmp_path, use, "--allow-weak") for _ in range(2)] == [["1"], ["1"]]
+    assert [over_stdio(tmp_path, use) for _ in range(2)] == [["1"], ["1"]]
 
 
 def test_files_that_are_too_large_are_named(monkeypatch):

@@ -1,7 +1,7 @@
 """The process the model's code runs in: reads requests from a socket, runs each, answers with one JSON frame.
 
-Started as a script by `agentkit.tools.python.processes`. One file, standard library only and none of agentkit, so
-that it starts fast and can be forked from a warm process. Nothing it sends is trusted by the host.
+Started as a script by `agentkit.tools.python.children`, or loaded by `zygote`, whose forks call `serve`. One file,
+standard library only and none of agentkit. Nothing it sends is trusted by the host.
 """
 
 from __future__ import annotations
@@ -462,10 +462,13 @@ def _silenced(code: str, last: ast.Expr) -> bool:
 
 
 def main() -> None:
-    """Serve the host until it closes the connection."""
-    channel = int(sys.argv[1])
+    """As a program of its own: limits only, no walls."""
     die_with_parent(int(sys.argv[2]))
-    refused = set_limits()
+    serve(int(sys.argv[1]), set_limits())
+
+
+def serve(channel: int, refused: list[str]) -> None:
+    """Serve the host until it closes the connection."""
     runner = Runner()
     signal.signal(signal.SIGINT, runner.interrupt)
     send(channel, {"refused": refused})
