@@ -6,7 +6,7 @@ import asyncio
 import threading
 import time
 import uuid
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import aclosing, contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -27,11 +27,12 @@ from agentkit.errors import ConfigError, SessionBusyError
 from agentkit.event_stream import EventStream
 from agentkit.events import Event, TurnFinished, TurnStarted
 from agentkit.gate import Approver, Gate, checked_approver
+from agentkit.grounding import flagged
 from agentkit.history import apart
 from agentkit.hooks import HookChain, Hooks, checked_hooks
 from agentkit.journal import Journal
 from agentkit.limits import Limits, Price
-from agentkit.loop import react
+from agentkit.loop import Act, Ask, react
 from agentkit.model import Edge
 from agentkit.prefetch import ExactPath
 from agentkit.request import Request, as_dict, refuse_kwargs, refuse_running_loop, request_of, unwatched, with_session
@@ -115,7 +116,8 @@ class Agent(Runnable[Any, Any]):
             retry: When a request to a Cohere model is sent again; None for ``RetryPolicy()``, or the model's own.
             approve: Asked about each call that needs approval by its `ToolPolicy`, with the `ToolCall`; it returns
                 True or ``Approve()``, False or ``Deny("why")``, ``Edit({...})`` with other arguments, or None to leave
-                it to `resume`. With `arun` and `astream` it may be a coroutine function. Without it the run pauses.
+                it to `resume`, which needs a memory. With `arun` and `astream` it may be a coroutine function. The
+                time it takes counts in `Limits.max_seconds`. Without it the run pauses.
             hooks: Functions that see, and may change or refuse, what goes to and comes from model and tools.
 
         Raises:
@@ -436,11 +438,18 @@ class Agent(Runnable[Any, Any]):
         flow = self._exact.turn(
             messages, start, clock=self._clock, max_seconds=self.limits.max_seconds, so_far=journal.so_far
         )
+        flow = self._flagged(flow, messages, kit)
         hooks = HookChain(self._hooks, request.session) if self._hooks else None
         gate = None
         if hooks is not None or self._asks or request.resume is not None:
             gate = Gate(kit.toolbox, hooks, self._approve, journal.decisions)
         return Running(flow, journal, kit.toolbox, kit.edge, gate, hooks, self.limits.max_observation_chars, config)
+
+    def _flagged(
+        self, flow: Generator[Ask | Act, Any, Turn], messages: list[BaseMessage], kit: _Kit
+    ) -> Generator[Ask | Act, Any, Turn]:
+        turn = yield from flow
+        return flagged(turn, messages, kit.edge.documents) if turn.citations else turn
 
     @contextmanager
     def _alone(self, session: str) -> Iterator[None]:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from agentkit.cli_memory import memory_commands
 from agentkit.errors import AgentKitError, ConfigError, InputError, ModelError
 from agentkit.terminal import check_folder, complain, say, say_json, stop_writing, tell, write_files
 from agentkit.text import shorten
@@ -38,6 +39,8 @@ app = typer.Typer(
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
+
+app.add_typer(memory_commands, name="memory")
 
 Question = Annotated[str, typer.Argument(help="What to ask.")]
 Model = Annotated[str, typer.Option(help="Name of a Cohere chat model. The key is read from COHERE_API_KEY.")]
@@ -198,11 +201,21 @@ def sessions(memory: Store = DEFAULT_DATABASE) -> None:
 def show(
     session: Annotated[str, typer.Argument(help="A session, as `agentkit sessions` lists it.")],
     memory: Store = DEFAULT_DATABASE,
+    explain: Annotated[
+        bool, typer.Option("--explain", help="Say instead what the next turn's model is shown of each turn.")
+    ] = False,
+    max_tokens: Annotated[int | None, typer.Option(help="Budget that --explain replays under. Default: none.")] = None,
 ) -> None:
     """Print the chain and the memory object of each turn of a session."""
     from agentkit.console import render_turn
 
+    if max_tokens is not None and not explain:
+        raise ConfigError("--max-tokens is the budget of --explain: give both, or neither.")
     with _existing(memory) as store:
+        if explain:
+            said = store.explain(session, max_tokens=max_tokens)
+            say(f"{said}\n\n{said.text}")
+            return
         turns = store.turns(session)
         objects = {item.number: item for item in store.objects(session)}
     for turn in turns:
@@ -210,30 +223,6 @@ def show(
         render_turn(turn)
         if turn.number in objects:
             say(f"Memory object:\n{objects[turn.number]}\n")
-
-
-@app.command(name="eval")
-def evaluate(
-    paths: Annotated[list[str], typer.Argument(help="Files of sessions, JSON lines, such as Memory.export writes.")],
-    budgets: Annotated[
-        list[float] | None,
-        typer.Option("--budget", help="A budget as a share of the full history's tokens (may be repeated)."),
-    ] = None,
-    plot: Annotated[str | None, typer.Option(help="PNG to draw recall against tokens into.")] = None,
-    system: Annotated[str | None, typer.Option(help="File with the system message of the sessions.")] = None,
-) -> None:
-    """Measure on your own sessions what a memory keeps of what later calls needed, and at what cost in tokens."""
-    from agentkit.memory.evaluate import DEFAULT_BUDGETS, run_eval
-
-    given = "" if system is None else _text_of(system)
-    run_eval(paths, budgets=budgets or DEFAULT_BUDGETS, plot=plot, system=given)
-
-
-def _text_of(path: str) -> str:
-    try:
-        return Path(path).read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path} cannot be read ({error}): give a text file.") from error
 
 
 @app.command()

@@ -100,6 +100,7 @@ def _turn_parts(turn: Turn) -> list[_Part]:
         ("answer", _line(f"Answer: {turn.output}")),
         ("answer", _line(f"Grounded answer: {turn.grounded_output()}")),
     ]
+    parts += [("failure", _line(f"Citation flagged: {flag}")) for flag in turn.citation_flags]
     if turn.stop_reason != "answered":
         parts.append(("failure", f"Stopped: {turn.stop_reason} ({_STOPPED[turn.stop_reason]})\n"))
     return [*parts, ("frame", "\n> Finished chain.\n")]

@@ -236,6 +236,8 @@ class Turn(_Frozen):
         thinking: The model's thinking before the answer.
         duration_s: Wall-clock seconds of the whole turn; of one that was resumed, since then.
         pending: The calls that wait for approval, where `stop_reason` is ``needs_approval``; see `Agent.resume`.
+        citation_flags: What is wrong with citations, one text each, without words of the answer; empty for most turns.
+            See `agentkit.grounding.check_citations`.
         data: The answer as the agent's ``output`` model, None without one or where it did not fit; kept in this
             process only, never in JSON, where `output` has it as text.
         version: The shape of this JSON.
@@ -252,8 +254,17 @@ class Turn(_Frozen):
     thinking: str = ""
     duration_s: float = 0.0
     pending: tuple[ToolCall, ...] = ()
+    citation_flags: tuple[str, ...] = ()
     data: Any = Field(default=None, exclude=True, repr=False)
     version: Literal[1] = 1
+
+    # Left out where there are none, so that an agentkit that does not know the field reads nearly every turn.
+    @model_serializer(mode="wrap")
+    def _write_flags_if_any(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        data: dict[str, Any] = handler(self)
+        if not self.citation_flags:
+            data.pop("citation_flags", None)
+        return data
 
     def cited_calls(self) -> tuple[str, ...]:
         """Ids of the calls that some citation points to, in order of first citation."""

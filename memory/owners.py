@@ -36,7 +36,7 @@ def is_live(mark: str, idle_s: float) -> bool:
     """
     try:
         host, pid, started, _ = json.loads(mark)
-    except ValueError:
+    except (ValueError, TypeError):
         return False
     if host != socket.gethostname():
         return idle_s < LEASE_S

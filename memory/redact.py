@@ -51,6 +51,7 @@ def redact_turn(turn: Turn, redact: Redact | None) -> Turn:
             moved for c in turn.citations if (moved := _citation(c, turn.output, output, redact)) is not None
         ),
         "thinking": redact_text(turn.thinking, redact),
+        "citation_flags": tuple(redact_text(flag, redact) for flag in turn.citation_flags),
     }
     if turn.pending:
         changes["pending"] = pending_of(steps)

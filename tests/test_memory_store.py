@@ -269,7 +269,7 @@ def test_who_was_taken_for_dead_cannot_close_its_turn(tmp_path):
     with Memory(tmp_path / "m.db") as memory:
         late = memory.begin("s", "q")
         with sqlite3.connect(tmp_path / "m.db") as other:
-            other.execute("UPDATE agentkit_turn SET owner = 'damaged'")
+            other.execute("UPDATE agentkit_turn SET owner = '1'")
         other.close()
         memory.append("s", TURN)
         with pytest.raises(StoreError, match="was closed by another process"):

@@ -1,7 +1,9 @@
 """The README's programs run, as they stand there."""
 
+import json
 import logging
 import re
+import shlex
 from pathlib import Path
 
 import pytest
@@ -30,6 +32,20 @@ def test_every_program_is_tested():
     assert README.count("```python") == len(PROGRAMS)
     tested = {name.removeprefix("test_") for name in globals() if name.startswith("test_")}
     assert set(PROGRAMS) <= tested
+
+
+def test_the_toml_is_a_file_of_patterns_and_its_command_says_what_the_text_says(here, capsys):
+    from agentkit.cli import main
+
+    (content,) = re.findall(r"```toml\n(.*?)```", README, re.DOTALL)
+    Path("codes.toml").write_text(content, encoding="utf-8")
+    (command,) = re.findall(r"^    agentkit (.*--toml codes.toml)$", README, re.MULTILINE)
+    with pytest.raises(SystemExit) as ended:
+        main(shlex.split(command))
+    assert ended.value.code == 0
+    printed = json.loads(capsys.readouterr().out)
+    assert [found["value"] for found in printed["matches"]] == ["ORD-000123"]
+    assert [miss["raw"] for miss in printed["near_misses"]] == ["ORD-0001234"]
 
 
 def run(name, **given):

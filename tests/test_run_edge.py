@@ -147,7 +147,11 @@ def test_the_time_of_the_run_bounds_the_retries_of_the_model(way):
 
 @pytest.mark.parametrize("way", WAYS)
 def test_a_server_that_does_not_answer_in_time_ends_the_turn_and_not_the_session(way, monkeypatch):
-    with CohereServer([reply("late", delay_s=5), "fine"]) as server, Memory() as memory:
+    def answer(asked):
+        return "fine" if "and now?" in str(asked) else reply("late", delay_s=5)
+
+    # On a slow machine the time may be over before the first request is sent.
+    with CohereServer([answer, answer]) as server, Memory() as memory:
         agent = named(server, monkeypatch, memory=memory, limits=Limits(max_seconds=0.3), retry=FAST)
         turn, _ = play(agent, way)
         assert (turn.stop_reason, turn.usage.model_calls) == ("max_seconds", 0)
@@ -157,7 +161,9 @@ def test_a_server_that_does_not_answer_in_time_ends_the_turn_and_not_the_session
 @pytest.mark.parametrize("way", ["stream", "astream"])
 def test_a_stream_that_drips_is_cut_at_the_end_of_the_time(way, monkeypatch):
     with CohereServer([reply("word " * 100, event_delay_s=0.1)]) as server:
-        turn, events = play(named(server, monkeypatch, limits=Limits(max_seconds=0.5)), way)
+        agent = named(server, monkeypatch, limits=Limits(max_seconds=2))
+        assert agent.model is not None, "the client is there before the time runs"
+        turn, events = play(agent, way)
     assert turn.stop_reason == "max_seconds"
     assert any(isinstance(event, TextDelta) for event in events)
 
