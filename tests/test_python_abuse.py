@@ -1,8 +1,8 @@
 """The abuse suite: each case at each level, as root and as an ordinary user, in a host of its own (`abuse.host`).
 
 A case holds where nothing is seen from outside, the host answers, the next call works and the cause is named. Where a
-case declares a gap, exactly that must be seen: a gap that closes is news too. ``PYTHONPATH=tests python -m abuse.table``
-prints the table.
+case declares a gap, exactly that must be seen: a gap that closes is news too. The table of cases by level:
+``PYTHONPATH=tests:. python -m abuse.table``.
 """
 
 import json
@@ -60,7 +60,7 @@ class Battery:
         env |= {"HOME": str(self.folder), "PYTHONDONTWRITEBYTECODE": "1"}
         own = os.geteuid() == 0 and bool(shutil.which("unshare"))
         ahead = ["unshare", "-m", "sh", "-c", SETUP, "sh", str(root), who] if own else []
-        self.errors = tempfile.TemporaryFile("w+")
+        self.errors = tempfile.TemporaryFile("w+")  # noqa: SIM115 (closed with the battery)
         self.process = subprocess.Popen(
             [*ahead, sys.executable, "-m", "abuse.host", level, "small" if own else "large"],
             env=env,

@@ -27,7 +27,7 @@ REPLY = {
 
 
 def at(level, **options):
-    if BEST < level:
+    if level > BEST:
         why = f"this machine offers {BEST} only"
         if os.environ.get("CI") == "true":
             pytest.fail(why)
@@ -38,7 +38,9 @@ def at(level, **options):
 # --- frames --------------------------------------------------------------------------------------------------
 
 NUMBERS = st.integers() | st.floats() | st.sampled_from([2**31, 2**63, 2**64, 10**400, -1, 1e308])
-TEXTS = st.text(st.characters(exclude_categories=())) | st.sampled_from(["\0", "\ud800", "x" * 30_000, "{0}", "\x1b[2J"])
+TEXTS = st.text(st.characters(exclude_categories=())) | st.sampled_from(
+    ["\0", "\ud800", "x" * 30_000, "{0}", "\x1b[2J"]
+)
 JSON = st.recursive(
     st.none() | st.booleans() | NUMBERS | TEXTS,
     lambda inner: st.lists(inner, max_size=5) | st.dictionaries(TEXTS, inner, max_size=5),
@@ -140,7 +142,7 @@ def test_frames_a_session_sends(python, data):
 
 
 @pytest.mark.soak
-@settings(max_examples=1000, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=200, deadline=None, suppress_health_check=list(HealthCheck))
 @given(data=FRAMES)
 def test_many_frames_a_session_sends(python, data):
     sent_by_a_session(python, data)

@@ -9,7 +9,8 @@ CASES = [
         44,
         "TIOCSTI",
         "import fcntl, os\nreached()\nrefused = None\n"
-        "for fd in (0, 1, 2):\n    try: fcntl.ioctl(fd, 0x5412, b'x'); got('typed')\n    except OSError as e: refused = e\n"
+        "for fd in (0, 1, 2):\n    try: fcntl.ioctl(fd, 0x5412, b'x'); got('typed')\n"
+        "    except OSError as e: refused = e\n"
         "fd = os.open(C['terminal'], os.O_WRONLY | os.O_NOCTTY)\nos.write(fd, b'x')",
         says=DENIED,
         gaps={"L1": gap("terminal", reason=NO_WALL)},
@@ -17,7 +18,8 @@ CASES = [
     Case(
         45,
         "inherited descriptors and folder",
-        "import os\nreached()\nfor fd in range(3, 4096):\n    try: print(os.pread(fd, 100, 0))\n    except OSError: pass\n"
+        "import os\nreached()\n"
+        "for fd in range(3, 4096):\n    try: print(os.pread(fd, 100, 0))\n    except OSError: pass\n"
         "if os.getcwd() == C['cwd']: got('folder')\nraise PermissionError('nothing inherited')",
         says="nothing inherited",
     ),

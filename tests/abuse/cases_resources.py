@@ -4,7 +4,8 @@ from abuse.case import DENIED, NO_WALL, Case, gap
 
 CALL = (
     "import ctypes, os\nlibc = ctypes.CDLL(None, use_errno=True)\n"
-    "def call(*args):\n    if libc.syscall(*args) < 0: raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))\n"
+    "def call(*args):\n    if libc.syscall(*args) < 0:\n        n = ctypes.get_errno()\n"
+    "        raise OSError(n, os.strerror(n))\n"
     "reached()\n"
 )
 REFUSED = f"{DENIED}|Function not implemented"
@@ -15,10 +16,7 @@ FRAME = (
     "def forge(data):\n    for fd in fds:\n        try: os.write(fd, data)\n        except OSError: pass\n"
     "def frame(body): return struct.pack('>I', len(body)) + body\nreached()\n"
 )
-REPLY = (
-    "dict(id={}, ok=True, value='forged', error=None, variables=[], names=[], figures=[], problems=[])"
-)
-ON_DISK = "working folders lie on the disk; the host ends a session once less than 512 MiB are left there"
+REPLY = "dict(id={}, ok=True, value='forged', error=None, variables=[], names=[], figures=[], problems=[])"
 
 CASES = [
     Case(
@@ -31,7 +29,8 @@ CASES = [
     Case(
         52,
         "mount",
-        CALL + "if C['level'] == 'L1': raise PermissionError('not tried without walls')\ncall(165, b'none', b'.', b'tmpfs', 0, 0)\ngot('mount')",
+        CALL + "if C['level'] == 'L1': raise PermissionError('not tried without walls')\n"
+        "call(165, b'none', b'.', b'tmpfs', 0, 0)\ngot('mount')",
         says=REFUSED,
         gaps={"L1": gap("claim:mount", reason=f"{NO_WALL}; not tried, as root could do harm", always=False)},
     ),
@@ -41,7 +40,7 @@ CASES = [
         CALL + "if C['level'] == 'L1':\n"
         "    pid = os.fork()\n    if pid == 0:\n        try: os.chroot('.')\n        except OSError: os._exit(1)\n"
         "        os._exit(0)\n    if os.waitpid(pid, 0)[1] == 0: got('chroot')\n"
-    "    else: raise PermissionError('chroot')\n"
+        "    else: raise PermissionError('chroot')\n"
         "else: os.chroot('.'); got('chroot')",
         says=REFUSED,
         gaps={"L1": gap("claim:chroot", reason=f"{NO_WALL}; only root can", always=False)},
@@ -106,18 +105,37 @@ CASES = [
     Case(
         56,
         "raw write to fd 1",
-        "import os\nreached()\nfor _ in range(100): os.write(1, b'\\xff\\x00\\x1b[2J' * 20_000); os.write(2, b'y' * 65_536)",
+        "import os\nreached()\n"
+        "for _ in range(100): os.write(1, b'\\xff\\x00\\x1b[2J' * 20_000); os.write(2, b'y' * 65_536)",
         says="bytes left out",
     ),
-    Case(57, "forged frame of another call", FRAME + f"forge(frame(json.dumps({REPLY.format(999)}).encode()))",
-         says=f"reply to another call{NEXT}"),  # fmt: skip
-    Case(57, "forged reply besides the true one", FRAME + f"n = 0\nwhile n < 9: forge(frame(json.dumps({REPLY.format('n')}).encode())); n += 1",
-         says=f"reply to another call|more than one reply{NEXT}"),  # fmt: skip
+    Case(
+        57,
+        "forged frame of another call",
+        FRAME + f"forge(frame(json.dumps({REPLY.format(999)}).encode()))",
+        says=f"reply to another call{NEXT}",
+    ),
+    Case(
+        57,
+        "forged reply besides the true one",
+        FRAME + f"n = 0\nwhile n < 9: forge(frame(json.dumps({REPLY.format('n')}).encode())); n += 1",
+        says=f"(reply to another call|more than one reply){NEXT}",
+    ),
     Case(57, "oversized frame", FRAME + "forge(b'\\xff' * 8)", says=f"over the limit{NEXT}"),
     Case(57, "invalid frame", FRAME + "forge(frame(b'[' * 100_000))", says=f"no Reply{NEXT}"),
-    Case(57, "half a frame", FRAME + "forge(struct.pack('>I', 1000) + b'{')", says=f"no Reply|longer than the limit{NEXT}", timeout_s=0.5),
-    Case(57, "closed connection", FRAME + "for fd in fds:\n    try: os.close(fd)\n    except OSError: pass",
-         says=f"ended|closed{NEXT}"),  # fmt: skip
+    Case(
+        57,
+        "half a frame",
+        FRAME + "forge(struct.pack('>I', 1000) + b'{')",
+        says=f"(no Reply|longer than the limit){NEXT}",
+        timeout_s=0.5,
+    ),
+    Case(
+        57,
+        "closed connection",
+        FRAME + "for fd in fds:\n    try: os.close(fd)\n    except OSError: pass",
+        says=f"(ended|closed){NEXT}",
+    ),
     Case(
         58,
         "ignored SIGINT",
@@ -177,7 +195,12 @@ CASES = [
         says="longer than the limit",
         timeout_s=0.5,
     ),
-    Case(61, "repr that raises", "class R:\n    def __repr__(self): raise SystemExit('no')\nreached()\nR()", says="SystemExit"),
+    Case(
+        61,
+        "repr that raises",
+        "class R:\n    def __repr__(self): raise SystemExit('no')\nreached()\nR()",
+        says="SystemExit",
+    ),
     Case(
         61,
         "repr that floods",
@@ -188,7 +211,8 @@ CASES = [
         61,
         "type that lies",
         "class M(type):\n    __name__ = property(lambda self: 1 / 0)\n    def __instancecheck__(self, o): return True\n"
-        "class R(metaclass=M):\n    __class__ = property(lambda self: int)\n    shape = property(lambda self: [self] * 10 ** 6)\n"
+        "class R(metaclass=M):\n    __class__ = property(lambda self: int)\n"
+        "    shape = property(lambda self: [self] * 10 ** 6)\n"
         "    columns = shape\n    def __len__(self): return 2 ** 62\nreached()\nr = R()\nprint('lied')",
         says="lied",
     ),
@@ -197,13 +221,14 @@ CASES = [
         "many figures",
         "import matplotlib.pyplot as plt, warnings\nwarnings.simplefilter('ignore')\nreached()\n"
         "for _ in range(150): plt.figure(figsize=(1, 1))",
-        says="more figures|figures|figure_20",
+        says="130 more figures were open",
         timeout_s=60,
     ),
     Case(
         62,
         "orphans",
-        "import os, time\nreached()\npid = os.fork()\nif pid == 0:\n    os.setsid()\n    time.sleep(25)\n    os._exit(0)\n"
+        "import os, time\nreached()\npid = os.fork()\nif pid == 0:\n"
+        "    os.setsid()\n    time.sleep(25)\n    os._exit(0)\n"
         "print('CHILD', pid, flush=True)\nos._exit(0)",
         says=DENIED,
         gaps={"L1": gap("orphan", reason="a process that leaves its group is not found when the session is ended")},

@@ -11,10 +11,6 @@ def trick(number: int, name: str, code: str) -> Case:
     return Case(number, name, code, says=DENIED, gaps=EVERYTHING)
 
 
-WALK = """
-found = [c for c in object.__subclasses__() if c.__name__ == "_wrap_close"][0]
-"""
-
 CASES = [
     trick(1, "import os", "import os\nuse(os)"),
     Case(
@@ -99,8 +95,13 @@ CASES = [
         gaps={"L1": gap("program", reason=NO_WALL)},
     ),
     trick(14, "getattr reach", "import json\nuse(getattr(getattr(json.codecs, 'sys'), 'modules')['os'])"),
-    trick(15, "class walk", WALK + "os = found.__init__.__globals__\nuse(type('os', (), {k: staticmethod(v) if "
-          "callable(v) else v for k, v in os.items()}))"),  # fmt: skip
+    trick(
+        15,
+        "class walk",
+        "found = [c for c in object.__subclasses__() if c.__name__ == '_wrap_close'][0]\n"
+        "os = found.__init__.__globals__\n"
+        "use(type('os', (), {k: staticmethod(v) if callable(v) else v for k, v in os.items()}))",
+    ),
     Case(
         16,
         "pickled reply run by the host",
@@ -123,8 +124,11 @@ CASES = [
         "decorator plus format",
         "@use\n@__import__\n@lambda f: '{0.__name__}'.format(f)\ndef os(): pass",
     ),
-    trick(20, "subscript lookup", "use(__builtins__.__dict__['__import__']('os') if hasattr(__builtins__, '__dict__') "
-          "else __builtins__['__import__']('os'))"),  # fmt: skip
+    trick(
+        20,
+        "subscript lookup",
+        "found = getattr(__builtins__, '__dict__', __builtins__)\nuse(found['__import__']('os'))",
+    ),
     trick(21, "names built at run time", "use(eval(''.join(map(chr, [95, 95])) + 'import__')(chr(111) + chr(115)))"),
     trick(
         22,
@@ -142,8 +146,7 @@ CASES = [
     Case(
         24,
         "string.Formatter",
-        "import string, os\nreached()\n"
-        "print(string.Formatter().get_field('0.environ[AGENTKIT_ABUSE_KEY]', (os,), {}))",
+        "import string, os\nreached()\nprint(string.Formatter().get_field('0.environ[AGENTKIT_ABUSE_KEY]', (os,), {}))",
         says="KeyError",
     ),
     trick(
@@ -156,7 +159,8 @@ CASES = [
     trick(
         26,
         "positional-only shadowing",
-        "import random\ndef f(getattr, /, **k): return getattr(k['getattr'], '_os')\nuse(f(getattr, **{'getattr': random}))",
+        "import random\ndef f(getattr, /, **k): return getattr(k['getattr'], '_os')\n"
+        "use(f(getattr, **{'getattr': random}))",
     ),
     trick(
         27,
@@ -175,7 +179,8 @@ CASES = [
         "state leaking between sessions",
         "import builtins, json, os, sys, tempfile\nreached()\nbuiltins.planted = json.planted = sys.planted = 1\n"
         "sys.path.insert(0, os.getcwd())\nos.environ['PLANTED'] = '1'\nsys.modules['planted'] = sys\n"
-        "open('planted.txt', 'w').write('1')\nopen(os.path.join(tempfile.gettempdir(), 'planted.tmp'), 'w').write('1')\n"
+        "open('planted.txt', 'w').write('1')\n"
+        "open(os.path.join(tempfile.gettempdir(), 'planted.tmp'), 'w').write('1')\n"
         "print('done')",
         says="done",
         other="import builtins, json, os, sys, tempfile\n"

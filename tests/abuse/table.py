@@ -1,4 +1,4 @@
-"""The table of cases by level, in Markdown: ``PYTHONPATH=tests python -m abuse.table``.
+"""The table of cases by level, in Markdown: ``PYTHONPATH=tests:. python -m abuse.table``.
 
 It is made from what the cases declare, which the tests hold them to.
 """
