@@ -61,12 +61,15 @@ def best(machine: Machine) -> Isolation:
 
 def without_namespaces(reason: str) -> Isolation:
     """Level 2, and why not 3."""
-    fix = (
-        "install bubblewrap (Debian, Ubuntu: apt install bubblewrap)"
-        if "not installed" in reason
-        else "allow bubblewrap to make user namespaces, then look again with `agentkit doctor`; in a container that "
-        "may take another security profile"
-    )
+    if "not installed" in reason:
+        fix = "install bubblewrap (Debian, Ubuntu: apt install bubblewrap)"
+    elif "nknown option" in reason:
+        fix = "install bubblewrap 0.7 or newer"
+    else:
+        fix = (
+            "allow bubblewrap to make user namespaces, then look again with `agentkit doctor` (in a container: another "
+            "security profile; on Ubuntu: an AppArmor profile for bwrap)"
+        )
     return Isolation(level="L2", missing=("namespaces",), reason=reason, fix=fix)
 
 
