@@ -118,7 +118,7 @@ def test_resume(here):
     from agentkit import Agent, ModelError
     from agentkit.memory import Memory
 
-    with Memory("chat.db") as memory, pytest.raises(ModelError):
+    with Memory("agentkit.db") as memory, pytest.raises(ModelError):
         broken = ScriptedChat([reply(calls=[("my_tool", {"x": 1})]), ModelError("gone")])
         Agent(model=broken, tools=[my_tool], memory=memory).run("go", session="s1")
     names = run("resume", my_tool=my_tool, chat_model=ScriptedChat(["One."]))
@@ -200,7 +200,7 @@ def test_memory(here, capsys):
     from agentkit import Turn
     from agentkit.memory import Memory
 
-    with Memory("chat.db") as memory:
+    with Memory("agentkit.db") as memory:
         memory.append("s1", Turn(input="the question", output="the answer"))
     run("memory")["memory"].close()
     assert "the question" in capsys.readouterr().out
@@ -216,13 +216,15 @@ def turns_with_an_order(memory):
 
 
 def test_memory_search(here, capsys):
+    from agentkit import Turn
     from agentkit.memory import Memory
 
-    with Memory("chat.db") as memory:
+    with Memory("agentkit.db") as memory:
         turns_with_an_order(memory)
+        memory.append("old", Turn(input="the question", output="the answer"))
     names = run("memory_search")
     assert "t1.s1 find" in capsys.readouterr().out
-    assert names["memory"].sessions() == []
+    assert [info.name for info in names["memory"].sessions()] == ["s1"]
     assert Path("backup.jsonl").is_file()
     names["memory"].close()
 
@@ -230,7 +232,7 @@ def test_memory_search(here, capsys):
 def test_memory_eval(here, capsys):
     from agentkit.memory import Memory
 
-    with Memory("chat.db") as memory:
+    with Memory("agentkit.db") as memory:
         turns_with_an_order(memory)
         memory.export("backup.jsonl")
     run("memory_eval")

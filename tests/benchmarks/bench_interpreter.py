@@ -208,7 +208,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=30)
     rounds = parser.parse_args().rounds
     first_session()
-    with PythonInterpreter(allow_weak=True) as interpreter:
+    with PythonInterpreter() as interpreter:
         level = interpreter.execute("1", "warm").isolation.level
         time.sleep(1)
         sessions_beside_peers(interpreter, level, rounds)

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import math
-import os
 import threading
 from collections.abc import Sequence
 from functools import partial
 from importlib.util import find_spec
 from types import TracebackType
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from langchain_core.runnables import RunnableConfig
 from langchain_core.tools import BaseTool
@@ -21,17 +20,21 @@ from agentkit.errors import ConfigError, InputError
 from agentkit.policy import ToolPolicy
 from agentkit.sessions import check_session
 from agentkit.text import clean, shorten
+from agentkit.tools.python.data import DataFiles
 from agentkit.tools.python.execution import Execution, Level
 from agentkit.tools.python.levels import choose
 from agentkit.tools.python.sessions import MAX_IDLE_SESSIONS, Sessions
 from agentkit.tools.python.walls import Walls, data_bytes
-from agentkit.tools.python.workspace import check_data
 
 DEFAULT_SESSION = "default"
 """The session of a call through LangChain whose config names none."""
 MAX_CODE_CHARS = 1_000_000
 MARGIN_S = 40.0
 """Seconds an agent waits longer than the tool's own limit: starting, stopping and reading files take time."""
+
+
+if TYPE_CHECKING:
+    from agentkit.tools.python.data import Data
 
 
 class PythonInput(BaseModel):
@@ -55,7 +58,9 @@ class PythonInterpreter(BaseTool):
     Use it as a context manager, or call `close`, to end its processes; they end with the program in any case.
 
     Args:
-        data: Paths of files that are copied into each session's working folder under their own names.
+        data: Paths of files that are copied into each session's working folder under their own names; or a dict of
+            paths and pandas DataFrames by name: ``{"sales.csv": frame}`` is written as CSV, ``"sales.pkl"`` keeps
+            types and index.
         timeout_s: Seconds a call may take, with waiting for an earlier call of its session; above 0. It is then
             interrupted, and killed 1 s later. Time to start a process does not count.
         min_isolation: The least level of isolation to accept: L1, L2 or L3.
@@ -80,10 +85,11 @@ class PythonInterpreter(BaseTool):
 
     _sessions: Sessions = PrivateAttr()
     _timeout_s: float = PrivateAttr()
+    _data: DataFiles = PrivateAttr()
 
     def __init__(
         self,
-        data: Sequence[str | os.PathLike[str]] = (),
+        data: Data = (),
         *,
         timeout_s: float = 30,
         min_isolation: Level = "L2",
@@ -96,12 +102,13 @@ class PythonInterpreter(BaseTool):
         isolation = choose(min_isolation, max_isolation, allow_weak)
         limit = _check_timeout(timeout_s)
         _check_idle(max_idle_sessions, max_idle_s)
-        paths = check_data(data)
+        files = DataFiles(data)
+        paths = files.paths
         super().__init__(
             description=_describe([path.name for path in paths]),
             policy=ToolPolicy(timeout_s=limit + MARGIN_S),
         )
-        self._timeout_s = limit
+        self._timeout_s, self._data = limit, files
         walls = Walls(isolation, min_isolation=min_isolation, allow_weak=allow_weak, data_bytes=data_bytes(paths))
         self._sessions = Sessions(paths, walls, max_idle=max_idle_sessions, max_idle_s=max_idle_s)
         self._sessions.start()
