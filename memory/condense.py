@@ -60,17 +60,16 @@ def all_facts(turn: Turn, condense: Mapping[str, Condense]) -> tuple[dict[str, A
 
 
 def _facts(step: Step, own: Condense | None, mentioned: str) -> dict[str, Any]:
-    if own is not None:
-        offered = _asked(own, step)
-    else:
-        offered = None if step.result is None else step.result.facts
+    offered = _offered(step, own)
     if offered is None:
         return _read(step, mentioned) if step.ok else {}
     facts: dict[str, Any] = json_ready(offered)
     return facts if step.ok else {key: facts[key] for key in _LEFT_BEHIND if facts.get(key)}
 
 
-def _asked(own: Condense, step: Step) -> dict[str, Any] | None:
+def _offered(step: Step, own: Condense | None) -> dict[str, Any] | None:
+    if own is None:
+        return None if step.result is None else step.result.facts
     try:
         return dict(own(step))
     except Exception:
