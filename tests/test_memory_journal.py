@@ -164,6 +164,15 @@ def test_what_is_written_while_the_turn_is_taken_over_is_kept(memory):
     assert memory.objects("s")[0].actions[0].facts == {"ok": True}
 
 
+def wait_for_lock(database, thread: threading.Thread) -> None:
+    """Until the thread waits for a lock of the server's."""
+    waiting = 0
+    while not waiting and thread.is_alive():
+        with database.reading() as connection:
+            waiting = connection.execute(text("SELECT count(*) FROM pg_locks WHERE NOT granted")).scalar()
+    assert waiting
+
+
 @pytest.mark.postgres
 def test_who_writes_while_its_turn_is_being_closed_waits_and_is_refused(postgres_url):
     errors = []
@@ -182,14 +191,30 @@ def test_who_writes_while_its_turn_is_being_closed_waits_and_is_refused(postgres
             store._close(connection, late._key, memory._store().prepare(TURN, {}), "interrupted")
             writer = threading.Thread(target=write)
             writer.start()
-            waiting = 0
-            while not waiting and writer.is_alive():
-                with database.reading() as other:
-                    waiting = other.execute(text("SELECT count(*) FROM pg_locks WHERE NOT granted")).scalar()
-            assert waiting
+            wait_for_lock(database, writer)
         writer.join()
     assert len(errors) == 1
     assert "closed by another process" in errors[0]
+
+
+@pytest.mark.postgres
+def test_a_number_that_somebody_takes_without_asking_is_not_taken_twice(postgres_url):
+    with Memory(postgres_url) as memory:
+        memory.append("other", TURN)
+        database = memory._store()._db
+        writer = threading.Thread(target=lambda: memory.append("s", TURN))
+        with database.writing() as connection:
+            for table in ("turn", "step", "object"):
+                rows = connection.execute(text(f"SELECT * FROM agentkit_{table}")).mappings().all()
+                names = ", ".join(rows[0])
+                values = ", ".join(f":{name}" for name in rows[0])
+                for row in rows:
+                    statement = text(f"INSERT INTO agentkit_{table} ({names}) VALUES ({values})")
+                    connection.execute(statement, {**row, "session": "s"})
+            writer.start()
+            wait_for_lock(database, writer)
+        writer.join()
+        assert [turn.number for turn in memory.turns("s")] == [1, 2]
 
 
 def test_interrupt_does_not_hide_the_error_on_its_way(tmp_path):
