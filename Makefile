@@ -52,7 +52,7 @@ build: $(VENV)/.installed-dev ## Build sdist and wheel into dist/ and see that t
 	$(BIN)/python -m build --no-isolation
 	$(PIP) --dry-run --no-deps --force-reinstall dist/*.whl
 
-bench: $(VENV)/.installed-dev ## Run every measurement of tests/benchmarks
+bench: $(VENV)/.installed-bench ## Run every measurement of tests/benchmarks, beside peers
 	@for script in $(BENCHMARKS); do echo "== $$script"; $(BIN)/python "$$script" || exit; done
 
 soak: $(VENV)/.installed-dev ## Run the long kill, fuzz and soak tests
@@ -74,6 +74,11 @@ $(VENV)/.installed-dev: pyproject.toml constraints.txt | $(BIN)/pip
 	@echo "Installing agentkit and what its tests need into $(VENV) ..."
 	@$(PIP) --no-build-isolation -e '.[dev]'
 	@touch $@ $(VENV)/.installed
+
+$(VENV)/.installed-bench: pyproject.toml constraints.txt | $(BIN)/pip
+	@echo "Installing agentkit and what it is measured against into $(VENV) ..."
+	@$(PIP) --no-build-isolation -e '.[dev,bench]'
+	@touch $@ $(VENV)/.installed $(VENV)/.installed-dev
 
 # pip is the last thing venv puts there, so a half-made environment is made again.
 $(BIN)/pip:

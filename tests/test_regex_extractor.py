@@ -813,3 +813,11 @@ def test_only_the_first_near_misses_are_told_and_the_others_are_counted() -> Non
 def test_no_parameter_may_be_called_warnings() -> None:
     with pytest.raises(ConfigError, match="pattern 'p', field 'parameter', value 'warnings'.*take another"):
         one(regex="a", parameter="warnings")
+
+
+@pytest.mark.parametrize("blanks", [" ", "\t ", "\u00a0", "\n", "\n \n"])
+def test_long_runs_of_blanks_are_gone_over_once(blanks: str) -> None:
+    # Square time would take an hour here, and be stopped by the limit of every test.
+    text = f"{OBJREF}{blanks * (500_000 // len(blanks))}{OBJREF}"
+    assert CODES.near_misses(text) == []
+    assert "warnings" not in CODES.invoke({"user_query": text})

@@ -26,7 +26,8 @@ _FOLDABLE = re.compile(rf"[{ZERO_WIDTH}{HYPHENS}]|(?![0-9])\d")
 # One ASCII character may be the base of the combining marks that follow it.
 _NON_ASCII_RUN = re.compile("[\x00-\x7f]?[^\x00-\x7f]+")
 _ALNUM_RUN = re.compile(r"[^\W_]*")  # exactly what str.isalnum says
-_LINE_BREAK = re.compile("[ \t]*(?:\r\n?|[\n\x0b\x0c\x85\u2028\u2029])[ \t]*")
+# Begins behind a character that is no blank, so that a long run of blanks is gone over once.
+_LINE_BREAK = re.compile(r"(?<=\S)[ \t]*(?:\r\n?|[\n\x0b\x0c\x85\u2028\u2029])[ \t]*(?=\S)")
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
 

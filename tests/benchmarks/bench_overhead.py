@@ -227,12 +227,16 @@ def measure(steps: int, rounds: int) -> None:
     runs: dict[str, Run] = {}
     for contestant in CONTESTANTS:
         try:
-            runs[contestant.__name__] = contestant(steps)
-        except ImportError as error:
-            print(f"{contestant.__name__}: left out ({error})")
+            run = contestant(steps)
+            answer = str(run())
+        except Exception as error:  # a peer that its own dependencies break must not end the others
+            if "agentkit" in contestant.__name__ or contestant is floor:
+                raise
+            print(f"{contestant.__name__}: left out ({type(error).__name__}: {str(error)[:100]})")
+            continue
+        assert answer == f"done {steps}", contestant.__name__
+        runs[contestant.__name__] = run
     times: dict[str, list[float]] = {name: [] for name in runs}
-    for name, run in runs.items():
-        assert str(run()) == f"done {steps}", name
     for _ in range(rounds):
         for name in random.sample(list(runs), len(runs)):
             began = time.perf_counter()
