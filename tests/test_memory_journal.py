@@ -1,6 +1,7 @@
 """What must not be lost, changed or kept waiting while a turn is written down."""
 
 import gc
+import socket
 import sqlite3
 import threading
 
@@ -195,6 +196,19 @@ def test_who_writes_while_its_turn_is_being_closed_waits_and_is_refused(postgres
         writer.join()
     assert len(errors) == 1
     assert "closed by another process" in errors[0]
+
+
+@pytest.mark.parametrize(
+    "mark", ["", "damaged", "5", "[]", "{}", '["HOST", 1000000000000000000000, "", 0]', '["HOST", "x", "", 0]']
+)
+def test_a_turn_whose_owner_cannot_be_told_does_not_block_its_session(memory, mark):
+    late = memory.begin("s", "q")
+    with memory._store()._db.writing() as connection:
+        owner = mark.replace("HOST", socket.gethostname())
+        connection.execute(text("UPDATE agentkit_turn SET owner = :owner"), {"owner": owner})
+    assert memory.append("s", TURN).number == 2
+    with pytest.raises(StoreError, match="closed by another process"):
+        late.calls([CALL])
 
 
 @pytest.mark.postgres
