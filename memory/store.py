@@ -5,25 +5,23 @@ Nothing here runs code of others: what tools and users do to a turn is done befo
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from sqlalchemy import Insert, Update, bindparam, delete, func, insert, select, text
+from sqlalchemy import Insert, Update, bindparam, delete, func, insert, select
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import IntegrityError
 
-from agentkit.errors import SessionBusyError, SessionError, StoreError
-from agentkit.memory import index, journal, owners, schema
+from agentkit.errors import SessionBusyError, SessionError
+from agentkit.memory import index, journal, owners, rows, schema
 from agentkit.memory.condense import Condense, Prepared, all_facts, prepare
 from agentkit.memory.journal import TurnKey
 from agentkit.memory.jsonable import storable
 from agentkit.memory.objects import MemoryObject
 from agentkit.memory.open_turn import OpenTurn
-from agentkit.memory.payloads import call_json, result_json, step_of, to_json, turn_json
-from agentkit.memory.reader import Reader, read_turns
+from agentkit.memory.payloads import result_json, step_of, turn_json
+from agentkit.memory.reader import Reader
 from agentkit.memory.redact import Redact, redact_object, redact_step, redact_text, redact_turn
-from agentkit.memory.summarise import with_facts
 from agentkit.memory.transfer import StoredTurn
 from agentkit.text import clean, shorten
 from agentkit.turn import Step, Turn
@@ -65,7 +63,7 @@ class Store(Reader):
                 return
         with database.writing() as connection:
             if schema.prepare(connection, database.name):
-                _index_all(connection)
+                rows.index_all(connection)
 
     # --- whole turns ---------------------------------------------------------------------------------------
 
@@ -89,7 +87,7 @@ class Store(Reader):
             turn = prepared.turn.model_copy(update={"session": session, "number": number})
             self._insert_turn(connection, turn, "closed", self._clock())
             index.add(connection, turn)
-            return _add_object(connection, turn, prepared.facts)
+            return rows.add_object(connection, turn, prepared.facts)
 
         return self._next(session, condense, write)
 
@@ -104,7 +102,7 @@ class Store(Reader):
         """
         with self._db.writing() as connection:
             for session in sorted({one.turn.session for one in stored}):
-                _lock(connection, session)
+                rows.lock(connection, session)
                 if connection.execute(_ANY_TURN, {"in_session": session}).first():
                     raise SessionError(
                         f"Nothing was imported: there is a session {shorten(session)!r} in "
@@ -126,15 +124,15 @@ class Store(Reader):
         """
         with self._db.writing() as connection:
             self._must_exist(connection, session)
-            _lock(connection, session)
-            last = _last_turn(connection, session)
+            rows.lock(connection, session)
+            last = rows.last_turn(connection, session)
             if last is not None and last.state == "open" and self._is_live(connection, session, last):
                 raise _busy(session)
-            gone = _unindex(connection, session)
+            gone = rows.unindex(connection, session)
             removed = [connection.execute(delete(t).where(t.c.session == session)) for t in schema.OF_A_SESSION]
             if not gone:
                 index.clear(connection)
-                _index_all(connection)
+                rows.index_all(connection)
             index.compact(connection)
             return removed[0].rowcount
 
@@ -145,15 +143,15 @@ class Store(Reader):
     def add_vectors(self, session: str, model: str, made: Sequence[tuple[tuple[int, int, int], bytes]]) -> None:
         """Store vectors by number, place and piece; those that are there, and those of a deleted session, are not."""
         keys = ("number", "place", "piece")
-        rows = [{**dict(zip(keys, key, strict=True)), "vector": vector} for key, vector in made]
+        written = [{**dict(zip(keys, key, strict=True)), "vector": vector} for key, vector in made]
         with self._db.writing() as connection:
-            _lock(connection, session)
+            rows.lock(connection, session)
             kept = select(schema.turns.c.number).where(schema.turns.c.session == session)
             numbers = set(connection.execute(kept.where(schema.turns.c.number.in_({k[0] for k, _ in made}))).scalars())
-            rows = [row | {"session": session, "model": model} for row in rows if row["number"] in numbers]
-            if rows:
+            written = [row | {"session": session, "model": model} for row in written if row["number"] in numbers]
+            if written:
                 add = sqlite.insert if self._db.is_sqlite else postgresql.insert
-                connection.execute(add(schema.vectors).on_conflict_do_nothing(), rows)
+                connection.execute(add(schema.vectors).on_conflict_do_nothing(), written)
 
     # --- a running turn ------------------------------------------------------------------------------------
 
@@ -184,8 +182,8 @@ class Store(Reader):
         Raises:
             StoreError: They cannot be written, or somebody else has closed the turn; nothing is written then.
         """
-        rows = self._step_rows(key.session, key.number, first, steps, with_result=finished)
-        self._write(key, journal.ADD_STEP, [row | key.guard() for row in rows])
+        written = self._step_rows(key.session, key.number, first, steps, with_result=finished)
+        self._write(key, journal.ADD_STEP, [row | key.guard() for row in written])
 
     def add_results(self, key: TurnKey, results: Sequence[tuple[int, Step]]) -> None:
         """Write down what came of calls, by their place in the turn.
@@ -195,8 +193,8 @@ class Store(Reader):
         """
         row = {"at": self._clock(), **key.guard()}
         done = ((place, self._kept(step)) for place, step in results)
-        rows = [{**row, "at_place": place, "result": result_json(step)} for place, step in done]
-        self._write(key, journal.ADD_RESULT, rows)
+        written = [{**row, "at_place": place, "result": result_json(step)} for place, step in done]
+        self._write(key, journal.ADD_RESULT, written)
 
     def close(self, key: TurnKey, turn: Turn, condense: Mapping[str, Condense]) -> None:
         """Close an open turn and add its object.
@@ -206,35 +204,35 @@ class Store(Reader):
         """
         prepared = prepare(turn, condense, self._redact)
         with self._db.writing() as connection:
-            _lock(connection, key.session)
-            if not _close(connection, key, prepared, "closed"):
+            rows.lock(connection, key.session)
+            if not rows.close_turn(connection, key, prepared, "closed"):
                 raise key.taken()
 
     def interrupt(self, key: TurnKey, condense: Mapping[str, Condense]) -> None:
         """Close an open turn as interrupted, with the steps it has; nothing where it is closed."""
         for _ in range(ATTEMPTS):
             with self._db.reading() as connection:
-                question, rows = _open_turn(connection, key)
+                question, written = rows.open_turn(connection, key)
             if question is None:
                 return
-            chain = tuple(step_of(key.session, key.number, *row) for row in rows)
+            chain = tuple(step_of(key.session, key.number, *row) for row in written)
             broken = Turn(
                 input=question, steps=chain, session=key.session, number=key.number, stop_reason="interrupted"
             )
             prepared = Prepared(broken, all_facts(broken, condense))
             with self._db.writing() as connection:
-                _lock(connection, key.session)
+                rows.lock(connection, key.session)
                 # Whoever was taken for dead may have written something while the steps were condensed.
-                if _open_turn(connection, key) == (question, rows):
-                    _close(connection, key, prepared, "interrupted")
+                if rows.open_turn(connection, key) == (question, written):
+                    rows.close_turn(connection, key, prepared, "interrupted")
                     return
         raise _busy(key.session)
 
     def steps(self, key: TurnKey) -> tuple[Step, ...]:
         """The steps of a running turn as far as they are written."""
         with self._db.reading() as connection:
-            rows = _open_turn(connection, key)[1]
-        return tuple(step_of(key.session, key.number, *row) for row in rows)
+            written = rows.open_turn(connection, key)[1]
+        return tuple(step_of(key.session, key.number, *row) for row in written)
 
     # --- parts of these ------------------------------------------------------------------------------------
 
@@ -243,8 +241,8 @@ class Store(Reader):
         for _ in range(ATTEMPTS):
             try:
                 with self._db.writing() as connection:
-                    _lock(connection, session)
-                    last = _last_turn(connection, session)
+                    rows.lock(connection, session)
+                    last = rows.last_turn(connection, session)
                     if last is None or last.state != "open":
                         return write(connection, last.number + 1 if last else 1)
                     if self._is_live(connection, session, last):
@@ -260,8 +258,8 @@ class Store(Reader):
         latest = connection.execute(query).scalar()
         return owners.is_live(turn.owner, self._clock() - max(turn.at, latest or 0.0))
 
-    def _write(self, key: TurnKey, statement: Insert | Update, rows: Sequence[Mapping[str, Any]]) -> None:
-        if rows and not self._db.write(statement, rows):
+    def _write(self, key: TurnKey, statement: Insert | Update, written: Sequence[Mapping[str, Any]]) -> None:
+        if written and not self._db.write(statement, written):
             raise key.taken()
 
     def _kept(self, step: Step) -> Step:
@@ -273,15 +271,15 @@ class Store(Reader):
     ) -> list[dict[str, Any]]:
         key = {"session": session, "number": number, "at": self._clock()}
         kept = enumerate(map(self._kept, steps), first)
-        return [_step_row(key, place, step, with_result=with_result) for place, step in kept]
+        return [rows.step_row(key, place, step, with_result=with_result) for place, step in kept]
 
     def _insert_turn(self, connection: Connection, turn: Turn, state: str, at: float) -> None:
         key = {"session": turn.session, "number": turn.number, "at": at}
         row = {**key, "state": state, "owner": "", "question": turn.input, "payload": turn_json(turn)}
         connection.execute(insert(schema.turns), row)
         if turn.steps:
-            rows = [_step_row(key, place, step, with_result=True) for place, step in enumerate(turn.steps)]
-            connection.execute(insert(schema.steps), rows)
+            written = [rows.step_row(key, place, step, with_result=True) for place, step in enumerate(turn.steps)]
+            connection.execute(insert(schema.steps), written)
 
     def _add_stored(self, connection: Connection, stored: StoredTurn) -> None:
         turn, remembered = storable(stored.turn), storable(stored.remembered)
@@ -289,80 +287,8 @@ class Store(Reader):
             turn = storable(redact_turn(turn, self._redact))
             remembered = storable(redact_object(remembered, self._redact))
         self._insert_turn(connection, turn, stored.state, stored.at)
-        _insert_object(connection, remembered)
+        rows.insert_object(connection, remembered)
         index.add(connection, turn)
-
-
-# --- inside a transaction ----------------------------------------------------------------------------------
-
-
-def _lock(connection: Connection, session: str) -> None:
-    """Keep other writers of the session out until the transaction ends; SQLite has one writer anyway."""
-    if connection.dialect.name == "postgresql":
-        key = int.from_bytes(hashlib.sha256(session.encode()).digest()[:8], signed=True)
-        connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": key})
-
-
-def _last_turn(connection: Connection, session: str) -> Any:
-    turn = schema.turns.c
-    query = select(turn.number, turn.state, turn.owner, turn.at).where(turn.session == session)
-    return connection.execute(query.order_by(turn.number.desc()).limit(1)).first()
-
-
-def _open_turn(connection: Connection, key: TurnKey) -> tuple[str | None, list[tuple[str, str | None]]]:
-    """The question of a turn that its owner has open, and the rows of its steps; no question if it is closed."""
-    turn, step = schema.turns.c, schema.steps.c
-    mine = (turn.session == key.session, turn.number == key.number, turn.owner == key.owner, turn.state == "open")
-    question = connection.execute(select(turn.question).where(*mine)).scalar()
-    of_it = (step.session == key.session, step.number == key.number)
-    rows = connection.execute(select(step.call, step.result).where(*of_it).order_by(step.place)).all()
-    return question, [(call, result) for call, result in rows]
-
-
-def _close(connection: Connection, key: TurnKey, prepared: Prepared, state: str) -> bool:
-    row = {"new_state": state, "payload": turn_json(prepared.turn), **key.guard()}
-    if connection.execute(journal.CLOSE_TURN, row).rowcount != 1:
-        return False
-    index.add(connection, prepared.turn)
-    _add_object(connection, prepared.turn, prepared.facts)
-    return True
-
-
-def _add_object(connection: Connection, turn: Turn, facts: Sequence[dict[str, Any]]) -> MemoryObject:
-    remembered = with_facts(turn, facts)
-    _insert_object(connection, remembered)
-    return remembered
-
-
-def _insert_object(connection: Connection, remembered: MemoryObject) -> None:
-    row = {"session": remembered.session, "number": remembered.number, "payload": to_json(remembered)}
-    connection.execute(insert(schema.objects), row)
-
-
-def _step_row(key: Mapping[str, Any], place: int, step: Step, *, with_result: bool) -> dict[str, Any]:
-    result = result_json(step) if with_result else None
-    return {**key, "place": place, "call": call_json(step), "result": result}
-
-
-def _unindex(connection: Connection, session: str) -> bool:
-    try:
-        turns = read_turns(connection, session)
-    except StoreError:  # damaged, so nobody knows what was indexed
-        return index.remove(connection, session, []) and False
-    return index.remove(connection, session, turns)
-
-
-def _index_all(connection: Connection) -> None:
-    """Index every turn that can be read."""
-    turn = schema.turns.c
-    closed = select(turn.session, turn.number).where(turn.state != "open").order_by(turn.session, turn.number)
-    for session, number in connection.execute(closed).all():
-        try:
-            found = read_turns(connection, session, [number])
-        except StoreError:
-            continue  # damaged: reading it says so
-        for one in found:
-            index.add(connection, one)
 
 
 def _busy(session: str) -> SessionBusyError:

@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import text
 
 from agentkit import InputError, Observation, SessionBusyError, Step, StoreError, Turn
-from agentkit.memory import Memory, owners, store
+from agentkit.memory import Memory, owners, rows
 
 CALL = Step(tool="add", tool_input={"a": 1}, call_id="c1", round=1, ok=False)
 DONE = CALL.model_copy(update={"observation": "2", "ok": True, "result": Observation(content="2")})
@@ -189,7 +189,7 @@ def test_who_writes_while_its_turn_is_being_closed_waits_and_is_refused(postgres
         late.calls([CALL])
         database = memory._store()._db
         with database.writing() as connection:
-            store._close(connection, late._key, memory._store().prepare(TURN, {}), "interrupted")
+            rows.close_turn(connection, late._key, memory._store().prepare(TURN, {}), "interrupted")
             writer = threading.Thread(target=write)
             writer.start()
             wait_for_lock(database, writer)
@@ -219,10 +219,10 @@ def test_a_number_that_somebody_takes_without_asking_is_not_taken_twice(postgres
         writer = threading.Thread(target=lambda: memory.append("s", TURN))
         with database.writing() as connection:
             for table in ("turn", "step", "object"):
-                rows = connection.execute(text(f"SELECT * FROM agentkit_{table}")).mappings().all()
-                names = ", ".join(rows[0])
-                values = ", ".join(f":{name}" for name in rows[0])
-                for row in rows:
+                found = connection.execute(text(f"SELECT * FROM agentkit_{table}")).mappings().all()
+                names = ", ".join(found[0])
+                values = ", ".join(f":{name}" for name in found[0])
+                for row in found:
                     statement = text(f"INSERT INTO agentkit_{table} ({names}) VALUES ({values})")
                     connection.execute(statement, {**row, "session": "s"})
             writer.start()
