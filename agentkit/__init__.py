@@ -12,12 +12,17 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from agentkit.agent import Agent
     from agentkit.cohere_chat import CohereChat
+    from agentkit.cohere_options import CohereOptions
+    from agentkit.cohere_retry import RetryPolicy
+    from agentkit.decisions import Approve, Deny, Edit, Resume
     from agentkit.errors import (
         AgentKitError,
         CassetteError,
         ConfigError,
+        DeadlineError,
         GroundingError,
         HistoryError,
+        HookError,
         InputError,
         ModelError,
         SessionBusyError,
@@ -28,6 +33,8 @@ if TYPE_CHECKING:
         UserError,
     )
     from agentkit.history import validate_history
+    from agentkit.hooks import Hooks, Refuse
+    from agentkit.images import image
     from agentkit.limits import Limits, Price
     from agentkit.policy import Outcome, ToolPolicy, policy_of, with_policy
     from agentkit.turn import Artifact, Citation, Observation, Step, StopReason, ToolCall, Turn, Usage
@@ -37,12 +44,17 @@ __version__ = "0.1.0"
 _WHERE = {
     "agent": ["Agent"],
     "cohere_chat": ["CohereChat"],
+    "cohere_options": ["CohereOptions"],
+    "cohere_retry": ["RetryPolicy"],
+    "decisions": ["Approve", "Deny", "Edit", "Resume"],
     "errors": [
         "AgentKitError",
         "CassetteError",
         "ConfigError",
+        "DeadlineError",
         "GroundingError",
         "HistoryError",
+        "HookError",
         "InputError",
         "ModelError",
         "SessionBusyError",
@@ -53,6 +65,8 @@ _WHERE = {
         "UserError",
     ],
     "history": ["validate_history"],
+    "hooks": ["Hooks", "Refuse"],
+    "images": ["image"],
     "limits": ["Limits", "Price"],
     "policy": ["Outcome", "ToolPolicy", "policy_of", "with_policy"],
     "turn": ["Artifact", "Citation", "Observation", "Step", "StopReason", "ToolCall", "Turn", "Usage"],
@@ -62,19 +76,29 @@ _MODULE_OF = {name: f"agentkit.{module}" for module, names in _WHERE.items() for
 __all__ = [
     "Agent",
     "AgentKitError",
+    "Approve",
     "Artifact",
     "CassetteError",
     "Citation",
     "CohereChat",
+    "CohereOptions",
     "ConfigError",
+    "DeadlineError",
+    "Deny",
+    "Edit",
     "GroundingError",
     "HistoryError",
+    "HookError",
+    "Hooks",
     "InputError",
     "Limits",
     "ModelError",
     "Observation",
     "Outcome",
     "Price",
+    "Refuse",
+    "Resume",
+    "RetryPolicy",
     "SessionBusyError",
     "SessionError",
     "Step",
@@ -88,6 +112,7 @@ __all__ = [
     "Usage",
     "UserError",
     "__version__",
+    "image",
     "policy_of",
     "validate_history",
     "with_policy",

@@ -1,54 +1,55 @@
-"""`Agent`: the public object. It gathers what a turn needs, drives the loop, and stores what came of it."""
+"""`Agent`: the public object. It gathers what a turn needs, has it run, and stores what came of it."""
 
 from __future__ import annotations
 
 import asyncio
-import sys
 import threading
 import time
 import uuid
-from collections.abc import AsyncIterator, Callable, Generator, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import aclosing, contextmanager
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
-from langchain_core.agents import AgentAction
 from langchain_core.callbacks import AsyncCallbackManagerForChainRun, CallbackManagerForChainRun
 from langchain_core.language_models import BaseChatModel
-from langchain_core.messages import BaseMessage, HumanMessage, SystemMessage, convert_to_messages
-from langchain_core.runnables import Runnable, RunnableConfig, ensure_config
+from langchain_core.messages import BaseMessage, HumanMessage, SystemMessage
+from langchain_core.runnables import Runnable, RunnableConfig
 from langchain_core.runnables.config import get_callback_manager_for_config
 from langchain_core.tools import BaseTool
 from pydantic import BaseModel
 
+from agentkit import log
 from agentkit.answers import AnswerCheck, CallAsText, StructuredOutput, empty_reply
-from agentkit.errors import ConfigError, InputError, SessionBusyError
-from agentkit.events import Event, LimitReached, ToolFinished, ToolStarted, TurnFinished, TurnStarted
+from agentkit.decisions import Decisions, Resume
+from agentkit.errors import ConfigError, SessionBusyError
+from agentkit.event_stream import EventStream
+from agentkit.events import Event, TurnFinished, TurnStarted
+from agentkit.gate import Approver, Gate, checked_approver
+from agentkit.grounding import flagged
+from agentkit.history import apart
+from agentkit.hooks import HookChain, Hooks, checked_hooks
+from agentkit.journal import Journal
 from agentkit.limits import Limits, Price
-from agentkit.loop import Act, Ask, Reply, finished, react
+from agentkit.loop import Act, Ask, react
 from agentkit.model import Edge
-from agentkit.prefetch import ExactPath, noted
-from agentkit.sessions import check_session
-from agentkit.text import clean, clean_json, is_clean, shorten
+from agentkit.prefetch import ExactPath
+from agentkit.request import Request, as_dict, refuse_kwargs, refuse_running_loop, request_of, unwatched, with_session
+from agentkit.running import Running
+from agentkit.text import clean, shorten
 from agentkit.toolbox import Toolbox
-from agentkit.turn import Observation, Step, Turn
+from agentkit.turn import Turn
 
 if TYPE_CHECKING:
+    from agentkit.cohere_options import CohereOptions
+    from agentkit.cohere_retry import RetryPolicy
     from agentkit.grounding import FindsCodes
     from agentkit.memory import Memory
-    from agentkit.memory.open_turn import OpenTurn
 
 
-@dataclass(frozen=True, slots=True)
-class _Request:
-    """One call of the agent, with everything checked."""
-
-    question: str
-    session: str
-    system: str
-    history: tuple[BaseMessage, ...] | None
-    named_session: bool
+CLEAN_UP_TRIES = 5000
+"""How many times, a thousandth of a second apart, a run looks whether a stream dropped before it has been closed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +85,10 @@ class Agent(Runnable[Any, Any]):
         prefetch: Sequence[BaseTool] = (),
         deterministic_only: bool = False,
         guard: Sequence[FindsCodes] = (),
+        options: CohereOptions | None = None,
+        retry: RetryPolicy | None = None,
+        approve: Approver | None = None,
+        hooks: Hooks | Sequence[Hooks] = (),
     ) -> None:
         """Make an agent.
 
@@ -107,9 +112,17 @@ class Agent(Runnable[Any, Any]):
                 `RegexExtractor.covers`): the answer is then the tool's result.
             guard: Extractors whose codes the answer may not make up. A code that nothing the model was given holds
                 is sent back to be mended, once; then the run ends with a `GroundingError`.
+            options: Settings of every request to a Cohere model; over the model's own where it is given ready made.
+            retry: When a request to a Cohere model is sent again; None for ``RetryPolicy()``, or the model's own.
+            approve: Asked about each call that needs approval by its `ToolPolicy`, with the `ToolCall`; it returns
+                True or ``Approve()``, False or ``Deny("why")``, ``Edit({...})`` with other arguments, or None to leave
+                it to `resume`, which needs a memory. With `arun` and `astream` it may be a coroutine function. The
+                time it takes counts in `Limits.max_seconds`. Without it the run pauses.
+            hooks: Functions that see, and may change or refuse, what goes to and comes from model and tools.
 
         Raises:
-            ConfigError: No key, a model or tool of the wrong kind, or tools that cannot be told apart.
+            ConfigError: No key, a model or tool of the wrong kind, tools that cannot be told apart, options the model
+                cannot take, or calls that need approval which nobody could give.
         """
         self.limits = limits or Limits()
         self.system = clean(system)
@@ -126,10 +139,22 @@ class Agent(Runnable[Any, Any]):
         self._checks: list[AnswerCheck] = [empty_reply, CallAsText(frozenset(self._toolbox.names))]
         if self._output is not None:
             self._checks.append(self._output)
-        self._edge = Edge(model, self._toolbox.tools, price, self._output.schema if self._output else None)
+        self._edge = Edge(
+            model,
+            self._toolbox.tools,
+            price,
+            self._output.schema if self._output else None,
+            options=options,
+            retry=retry,
+            clock=clock,
+        )
         self._clock = clock
+        self._hooks = checked_hooks(hooks)
+        self._approve = checked_approver(approve)
+        self._check_approval(prefetch)
         self._new_session = new_session or (lambda: uuid.uuid4().hex)
-        self._running: set[str] = set()
+        self._running_sessions: set[str] = set()
+        self._left: set[str] = set()  # of those, the sessions whose stream was dropped and is yet to be closed
         self._lock = threading.Lock()
         recall = None if memory is None else memory.recall_tool()
         everything = Toolbox(
@@ -146,6 +171,18 @@ class Agent(Runnable[Any, Any]):
             for name in everything.names
             if (policy := everything.policy(name)) is not None and policy.condense is not None
         }
+
+    def _check_approval(self, prefetch: Sequence[BaseTool]) -> None:
+        self._asks = self._toolbox.asks
+        asking = [n for n in self._toolbox.names if (p := self._toolbox.policy(n)) is not None and p.approval]
+        if asking and self._approve is None and self.memory is None:
+            raise ConfigError(
+                f"The tool {asking[0]!r} needs approval, which nobody could give: pass approve=..., or a memory, in "
+                "which a paused run waits for resume()."
+            )
+        early = [tool.name for tool in prefetch if tool.name in asking]
+        if early:
+            raise ConfigError(f"The prefetch tool {early[0]!r} cannot need approval: it runs before anything is asked.")
 
     @property
     def tools(self) -> tuple[BaseTool, ...]:
@@ -168,6 +205,10 @@ class Agent(Runnable[Any, Any]):
                 whose id stands in `Turn.session`.
             config: LangChain config: callbacks, tags and metadata reach the model and the tools.
 
+        Returns:
+            The turn. Where calls need approval and nobody has given it, it is paused: `Turn.stop_reason` is
+            ``needs_approval``, `Turn.pending` has the calls, and `resume` goes on.
+
         Raises:
             InputError: An empty question, or a call from inside a running event loop (there: ``await
                 agent.arun(...)``; in a notebook cell both work).
@@ -175,24 +216,60 @@ class Agent(Runnable[Any, Any]):
             SessionBusyError: The session is running already.
             ModelError: The model could not be reached or refused; the steps so far are kept in memory.
             GroundingError: With a `guard`: the answer holds codes that stand nowhere, also when asked to mend it.
+            HookError: A hook, `approve` or an approval function raised.
             StoreError: Memory could not be read or written.
         """
-        _refuse_running_loop()
-        request = self._request({"input": question}, session, config)
-        return self._traced(request, config)
+        refuse_running_loop()
+        return self._traced(self._request({"input": question}, session, config), config)
 
     async def arun(self, question: str, *, session: str | None = None, config: RunnableConfig | None = None) -> Turn:
         """As `run`, without blocking the event loop."""
-        request = self._request({"input": question}, session, config)
-        return await self._atraced(request, config)
+        return await self._atraced(self._request({"input": question}, session, config), config)
 
-    def invoke(self, input: Any, config: RunnableConfig | None = None, **kwargs: Any) -> dict[str, Any]:
+    def resume(self, session: str, decision: Decisions | None = None, *, config: RunnableConfig | None = None) -> Turn:
+        """Go on with the session's last turn where it was broken off or paused.
+
+        No call that has its result is made again. Of a call that was running when the program ended nobody knows the
+        outcome: the model is told so, and it is not made again either. Limits count on, except seconds, which start
+        anew. The agent's system message and the replay of memory stand before the question, as in `run`; of a memory
+        that redacts, the model is shown what was stored.
+
+        Args:
+            session: The session.
+            decision: What was decided about the pending calls: True, False, ``Approve()``, ``Deny("why")`` or
+                ``Edit({...})`` for all (`Edit` where there is one), or a dict of these by call id. Calls that are left
+                out are asked of `approve`, or go on waiting, and so does the turn then.
+            config: As for `run`.
+
+        Returns:
+            The whole turn, with the steps from before.
+
+        Raises:
+            InputError: There is nothing to resume: the last turn is over; or a decision that fits no pending call.
+            ConfigError: The agent has no memory.
+            SessionError: There is no such session.
+            SessionBusyError: It is running.
+            AgentKitError: As `run`.
+        """
+        refuse_running_loop("resume()", "await agent.aresume(...)")
+        return self._traced(self._request(Resume(decision), session, config), config)
+
+    async def aresume(
+        self, session: str, decision: Decisions | None = None, *, config: RunnableConfig | None = None
+    ) -> Turn:
+        """As `resume`, without blocking the event loop."""
+        return await self._atraced(self._request(Resume(decision), session, config), config)
+
+    def invoke(
+        self, input: Any, config: RunnableConfig | None = None, *, session: str | None = None, **kwargs: Any
+    ) -> dict[str, Any]:
         """Answer one question the way LangChain's AgentExecutor does.
 
         Args:
             input: The question; or a dict with ``input``, and optionally ``preamble`` (instead of the agent's
-                system message) and ``chat_history`` (messages, instead of the replay of memory).
+                system message) and ``chat_history`` (messages, instead of the replay of memory); or a `Resume`.
             config: LangChain config; ``config["configurable"]["session"]`` names the session.
+            session: The session; it goes before the one the config names.
             kwargs: None are taken.
 
         Returns:
@@ -202,15 +279,15 @@ class Agent(Runnable[Any, Any]):
         Raises:
             InputError: No question, or keys of the wrong type; otherwise as `run`.
         """
-        _refuse_kwargs("invoke", kwargs)
-        request = self._request(input, None, config)
-        return _as_dict(input, self._traced(request, config))
+        refuse_kwargs("invoke", kwargs)
+        return as_dict(input, self._traced(self._request(input, session, config), config))
 
-    async def ainvoke(self, input: Any, config: RunnableConfig | None = None, **kwargs: Any) -> dict[str, Any]:
+    async def ainvoke(
+        self, input: Any, config: RunnableConfig | None = None, *, session: str | None = None, **kwargs: Any
+    ) -> dict[str, Any]:
         """As `invoke`, without blocking the event loop."""
-        _refuse_kwargs("invoke", kwargs)
-        request = self._request(input, None, config)
-        return _as_dict(input, await self._atraced(request, config))
+        refuse_kwargs("invoke", kwargs)
+        return as_dict(input, await self._atraced(self._request(input, session, config), config))
 
     def stream(
         self, input: Any, config: RunnableConfig | None = None, *, session: str | None = None, **kwargs: Any
@@ -218,7 +295,7 @@ class Agent(Runnable[Any, Any]):
         """Answer one question, and tell what happens while it does.
 
         Args:
-            input: As for `invoke`.
+            input: As for `invoke`; with a `Resume` the run goes on as with `resume`.
             config: As for `invoke`.
             session: The conversation; it goes before the one the config names.
             kwargs: None are taken.
@@ -226,40 +303,43 @@ class Agent(Runnable[Any, Any]):
         Returns:
             The events of `agentkit.events`, `TurnFinished` last, which has the turn. Left early, the model call is
             closed, tools that are running are left behind (`astream` cancels async ones), and the turn is kept as
-            interrupted. Leave `astream` through ``contextlib.aclosing``, or the session stays busy until the event loop
-            has cleaned up.
+            interrupted. `astream` left by a bare ``break`` is cleaned up by the event loop a little later, which the
+            next `arun` or `astream` in the session waits for; ``contextlib.aclosing`` does it at once.
 
         Raises:
             InputError: As `run`; bad input is refused at once, the rest is raised while the events are read.
         """
-        _refuse_running_loop("stream()", "async for event in agent.astream(...)")
-        _refuse_kwargs("stream", kwargs)
+        refuse_running_loop("stream()", "async for event in agent.astream(...)")
+        refuse_kwargs("stream", kwargs)
         request, given = self._request(input, session, config), config
-        config = _with_session(config, request.session)
+        config = with_session(config, request.session)
         if not get_callback_manager_for_config(config).handlers:
-            return self._events(request, _unwatched(config, given))
+            return self._events(request, unwatched(config, given))
 
         def events(_: Any, run_manager: CallbackManagerForChainRun, config: RunnableConfig) -> Iterator[Event]:
             return self._events(request, config)
 
-        return self._transform_stream_with_config(iter([{"input": request.question}]), events, config)
+        return self._transform_stream_with_config(iter([request.shown]), events, config)
 
-    async def astream(
+    def astream(
         self, input: Any, config: RunnableConfig | None = None, *, session: str | None = None, **kwargs: Any
     ) -> AsyncIterator[Event]:
         """As `stream`, without blocking the event loop."""
-        _refuse_kwargs("astream", kwargs)
-        request, given = self._request(input, session, config), config
-        config = _with_session(config, request.session)
+        refuse_kwargs("astream", kwargs)
+        request = self._request(input, session, config)
+        return EventStream(self._astream(request, config), partial(self._left.add, request.session))
+
+    async def _astream(self, request: Request, given: RunnableConfig | None) -> AsyncGenerator[Event, None]:
+        config = with_session(given, request.session)
         if not get_callback_manager_for_config(config).handlers:
-            stream = self._aevents(request, _unwatched(config, given))
+            stream = self._aevents(request, unwatched(config, given))
         else:
 
             def events(_: Any, run_manager: AsyncCallbackManagerForChainRun, config: RunnableConfig) -> Any:
                 return self._aevents(request, config)
 
             async def question() -> AsyncIterator[Any]:
-                yield {"input": request.question}
+                yield request.shown
 
             stream = self._atransform_stream_with_config(question(), events, config)
         async with aclosing(stream):  # type: ignore[type-var]
@@ -268,107 +348,65 @@ class Agent(Runnable[Any, Any]):
 
     # --- one turn ------------------------------------------------------------------------------------------
 
-    def _traced(self, request: _Request, given: RunnableConfig | None) -> Turn:
+    def _traced(self, request: Request, given: RunnableConfig | None) -> Turn:
         """Run under a LangChain run of its own, so that callbacks see one tree: the agent, its model, its tools."""
-        config = _with_session(given, request.session)
+        config = with_session(given, request.session)
         if not get_callback_manager_for_config(config).handlers:
-            return self._run(request, _unwatched(config, given))
+            return self._run(request, unwatched(config, given))
 
         def run(_: Any, run_manager: CallbackManagerForChainRun, config: RunnableConfig) -> Turn:
             return self._run(request, config)
 
-        turn: Turn = self._call_with_config(run, {"input": request.question}, config)
+        turn: Turn = self._call_with_config(run, request.shown, config)
         return turn
 
-    async def _atraced(self, request: _Request, given: RunnableConfig | None) -> Turn:
-        config = _with_session(given, request.session)
+    async def _atraced(self, request: Request, given: RunnableConfig | None) -> Turn:
+        config = with_session(given, request.session)
         if not get_callback_manager_for_config(config).handlers:
-            return await self._arun(request, _unwatched(config, given))
+            return await self._arun(request, unwatched(config, given))
 
         async def run(_: Any, run_manager: AsyncCallbackManagerForChainRun, config: RunnableConfig) -> Turn:
             return await self._arun(request, config)
 
-        turn: Turn = await self._acall_with_config(run, {"input": request.question}, config)
+        turn: Turn = await self._acall_with_config(run, request.shown, config)
         return turn
 
-    def _run(self, request: _Request, config: RunnableConfig) -> Turn:
-        with self._turn(request) as (flow, journal, kit):
-            wanted = _advance(flow, None)
-            while not isinstance(wanted, Turn):
-                if isinstance(wanted, Ask):
-                    wanted = _advance(flow, kit.edge.ask(wanted, config))
-                else:
-                    journal.calls(wanted.steps)
-                    seen = zip(wanted.steps, kit.toolbox.act(wanted, config), strict=True)
-                    wanted = _advance(flow, [self._finished(wanted, step, result, journal) for step, result in seen])
-            return self._with_data(journal.finish(wanted))
+    def _run(self, request: Request, config: RunnableConfig) -> Turn:
+        with self._turn(request, config) as running:
+            turn = self._with_data(running.run())
+        return self._ended(turn, running)
 
-    async def _arun(self, request: _Request, config: RunnableConfig) -> Turn:
-        with self._turn(request) as (flow, journal, kit):
-            wanted = _advance(flow, None)
-            while not isinstance(wanted, Turn):
-                if isinstance(wanted, Ask):
-                    wanted = _advance(flow, await kit.edge.aask(wanted, config))
-                else:
-                    journal.calls(wanted.steps)
-                    done: list[Step] = []
-                    async with aclosing(kit.toolbox.aact(wanted, config)) as seen:  # type: ignore[type-var]
-                        async for observation in seen:
-                            done.append(self._finished(wanted, wanted.steps[len(done)], observation, journal))
-                    wanted = _advance(flow, done)
-            return self._with_data(journal.finish(wanted))
+    async def _arun(self, request: Request, config: RunnableConfig) -> Turn:
+        await self._cleaned_up(request.session)
+        with self._turn(request, config) as running:
+            turn = self._with_data(await running.arun())
+        return self._ended(turn, running)
 
-    def _events(self, request: _Request, config: RunnableConfig) -> Iterator[Event]:
-        with self._turn(request) as (flow, journal, kit):
-            yield TurnStarted(request.session, request.question)
-            wanted = _advance(flow, None)
-            while not isinstance(wanted, Turn):
-                answer: Any = None
-                if isinstance(wanted, Ask):
-                    yield from _limit_event(wanted)
-                    for event in kit.edge.stream(wanted, config):
-                        if isinstance(event, Reply):
-                            answer = event
-                        else:
-                            yield event
-                else:
-                    journal.calls(wanted.steps)
-                    yield from map(ToolStarted, wanted.steps)
-                    answer = []
-                    for step, seen in zip(wanted.steps, kit.toolbox.act(wanted, config), strict=True):
-                        answer.append(self._finished(wanted, step, seen, journal))
-                        yield ToolFinished(answer[-1])
-                wanted = _advance(flow, answer)
-            turn = self._with_data(journal.finish(wanted))
-        yield TurnFinished(turn)
+    def _events(self, request: Request, config: RunnableConfig) -> Iterator[Event]:
+        with self._turn(request, config) as running:
+            yield TurnStarted(request.session, running.journal.question)
+            turn = self._with_data((yield from running.events()))
+        yield TurnFinished(self._ended(turn, running))
 
-    async def _aevents(self, request: _Request, config: RunnableConfig) -> AsyncIterator[Event]:
-        with self._turn(request) as (flow, journal, kit):
-            yield TurnStarted(request.session, request.question)
-            wanted = _advance(flow, None)
-            while not isinstance(wanted, Turn):
-                answer: Any = None
-                if isinstance(wanted, Ask):
-                    for limit in _limit_event(wanted):
-                        yield limit
-                    async with aclosing(kit.edge.astream(wanted, config)) as events:  # type: ignore[type-var]
-                        async for event in events:
-                            if isinstance(event, Reply):
-                                answer = event
-                            else:
-                                yield event
-                else:
-                    journal.calls(wanted.steps)
-                    for step in wanted.steps:
-                        yield ToolStarted(step)
-                    answer = []
-                    async with aclosing(kit.toolbox.aact(wanted, config)) as seen:  # type: ignore[type-var]
-                        async for observation in seen:
-                            answer.append(self._finished(wanted, wanted.steps[len(answer)], observation, journal))
-                            yield ToolFinished(answer[-1])
-                wanted = _advance(flow, answer)
-            turn = self._with_data(journal.finish(wanted))
-        yield TurnFinished(turn)
+    async def _aevents(self, request: Request, config: RunnableConfig) -> AsyncIterator[Event]:
+        turn = None
+        await self._cleaned_up(request.session)
+        with self._turn(request, config) as running:
+            yield TurnStarted(request.session, running.journal.question)
+            async with aclosing(running.aevents()) as events:  # type: ignore[type-var]
+                async for event in events:
+                    if isinstance(event, Turn):
+                        turn = self._with_data(event)
+                    else:
+                        yield event
+        assert turn is not None
+        yield TurnFinished(self._ended(turn, running))
+
+    def _ended(self, turn: Turn, running: Running) -> Turn:
+        log.turn_finished(turn)
+        if running.hooks is not None:
+            running.hooks.on_turn(turn)
+        return turn
 
     def _with_data(self, turn: Turn) -> Turn:
         if self._output is None or turn.stop_reason == "invalid_output":
@@ -378,42 +416,63 @@ class Agent(Runnable[Any, Any]):
         except ValueError:  # a turn that ended at a limit or was cut
             return turn
 
-    def _finished(self, act: Act, step: Step, seen: Observation, journal: _Journal) -> Step:
-        done = finished(step, noted(act, step, seen), self.limits.max_observation_chars)
-        journal.results([done])
-        return done
-
     @contextmanager
-    def _turn(self, request: _Request) -> Iterator[tuple[Generator[Ask | Act, Any, Turn], _Journal, _Kit]]:
-        """The loop, the journal it is written to (closed if it is broken off), and what the model is offered."""
+    def _turn(self, request: Request, config: RunnableConfig) -> Iterator[Running]:
+        """What runs the turn; if it is broken off, the turn is closed as interrupted."""
         with self._alone(request.session):
-            journal = _Journal(self.memory, request, self._condense)
+            log.turn_started(request.session, resumed=request.resume is not None)
+            journal = Journal(self.memory, request, self._condense)
             try:
-                history, kit = self._history(request)
-                system = [SystemMessage(request.system)] if request.system else []
-                messages = [*system, *history, HumanMessage(request.question)]
-                start = partial(react, limits=self.limits, clock=self._clock, checks=self._checks)
-                limit = self.limits.max_seconds
-                flow = self._exact.turn(messages, start, clock=self._clock, max_seconds=limit)
-                yield flow, journal, kit
-            except BaseException:
+                yield self._running(request, journal, config)
+            except BaseException as error:
+                log.turn_broken(request.session, error)
                 journal.interrupt()
                 raise
+
+    def _running(self, request: Request, journal: Journal, config: RunnableConfig) -> Running:
+        history, kit = self._history(request)
+        history = apart(history, [step.call_id for step in journal.so_far])
+        system = [SystemMessage(request.system)] if request.system else []
+        messages = [*system, *history, HumanMessage(journal.question)]
+        start = partial(react, limits=self.limits, clock=self._clock, checks=self._checks)
+        flow = self._exact.turn(
+            messages, start, clock=self._clock, max_seconds=self.limits.max_seconds, so_far=journal.so_far
+        )
+        flow = self._flagged(flow, messages, kit)
+        hooks = HookChain(self._hooks, request.session) if self._hooks else None
+        gate = None
+        if hooks is not None or self._asks or request.resume is not None:
+            gate = Gate(kit.toolbox, hooks, self._approve, journal.decisions)
+        return Running(flow, journal, kit.toolbox, kit.edge, gate, hooks, self.limits.max_observation_chars, config)
+
+    def _flagged(
+        self, flow: Generator[Ask | Act, Any, Turn], messages: list[BaseMessage], kit: _Kit
+    ) -> Generator[Ask | Act, Any, Turn]:
+        turn = yield from flow
+        return flagged(turn, messages, kit.edge.documents) if turn.citations else turn
 
     @contextmanager
     def _alone(self, session: str) -> Iterator[None]:
         with self._lock:
-            if session in self._running:
+            if session in self._running_sessions:
                 raise SessionBusyError(
                     f"Session {shorten(session)!r} is running already: wait for its answer, or use another session."
                 )
-            self._running.add(session)
+            self._running_sessions.add(session)
         try:
             yield
         finally:
-            self._running.discard(session)
+            self._left.discard(session)
+            self._running_sessions.discard(session)
 
-    def _history(self, request: _Request) -> tuple[Sequence[BaseMessage], _Kit]:
+    async def _cleaned_up(self, session: str) -> None:
+        """Wait for the event loop to close a stream of the session that was left by a bare ``break``."""
+        for _ in range(CLEAN_UP_TRIES):
+            if session not in self._left:
+                return
+            await asyncio.sleep(0.001)
+
+    def _history(self, request: Request) -> tuple[Sequence[BaseMessage], _Kit]:
         """The messages before the question; where memory leaves something out of them, `recall` is offered too."""
         if request.history is not None:
             return request.history, self._plain
@@ -432,123 +491,5 @@ class Agent(Runnable[Any, Any]):
                 self._recalling = _Kit(self._everything, self._edge.offering(self._everything.tools))
             return self._recalling
 
-    def _request(self, input: Any, session: str | None, config: RunnableConfig | None) -> _Request:
-        fields: Mapping[str, Any] = {"input": input} if isinstance(input, str) else input
-        if not isinstance(fields, Mapping) or "input" not in fields:
-            raise InputError(f"The agent was given {shorten(repr(input))}: give a question, or a dict with 'input'.")
-        question, system, history = fields["input"], fields.get("preamble"), fields.get("chat_history")
-        if not isinstance(question, str) or not question.strip():
-            raise InputError(f"The question is {shorten(repr(question))}: ask something, as text.")
-        if system is not None and not isinstance(system, str):
-            raise InputError(f"The preamble is {shorten(repr(system))}: give text, or leave it out.")
-        if session is None and config is not None:
-            session = (config.get("configurable") or {}).get("session")
-        named = session is not None
-        return _Request(
-            question=clean(question),
-            session=check_session(self._new_session() if session is None else session),
-            system=self.system if system is None else clean(system),
-            history=None if history is None else _messages_of(history),
-            named_session=named,
-        )
-
-
-class _Journal:
-    """Writes a running turn to memory; without memory it only gives the turn its session."""
-
-    def __init__(self, memory: Memory | None, request: _Request, condense: Mapping[str, Any]) -> None:
-        self._session = request.session
-        self._open: OpenTurn | None = None
-        if memory is not None:
-            self._open = memory.begin(request.session, request.question, condense=condense)
-
-    def calls(self, steps: Sequence[Step]) -> None:
-        if self._open is not None:
-            self._open.calls(steps)
-
-    def results(self, steps: Sequence[Step]) -> None:
-        if self._open is not None:
-            self._open.results(steps)
-
-    def finish(self, turn: Turn) -> Turn:
-        if self._open is None:
-            return turn.model_copy(update={"session": self._session})
-        return self._open.finish(turn)
-
-    def interrupt(self) -> None:
-        if self._open is not None:
-            self._open.interrupt()
-
-
-def _advance(flow: Generator[Ask | Act, Any, Turn], answer: Any) -> Ask | Act | Turn:
-    try:
-        return flow.send(answer)
-    except StopIteration as stop:
-        return stop.value  # type: ignore[no-any-return]
-
-
-def _with_session(config: RunnableConfig | None, session: str) -> RunnableConfig:
-    """The config under which model and tools are called: the caller's, with the session in it."""
-    whole = ensure_config(config)
-    whole["configurable"] = {**whole.get("configurable", {}), "session": session}
-    whole.setdefault("run_name", "agentkit")
-    return whole
-
-
-def _unwatched(config: RunnableConfig, given: RunnableConfig | None) -> RunnableConfig:
-    """The config where nobody is watching: what the caller gave, and no defaults, which cost 70 us a step."""
-    own: Any = {key: value for key, value in (given or {}).items() if key != "callbacks"}
-    own["configurable"] = config.get("configurable", {})
-    return cast("RunnableConfig", own)
-
-
-def _clean_message(message: BaseMessage) -> BaseMessage:
-    return message if is_clean(message.content) else message.model_copy(update={"content": clean_json(message.content)})
-
-
-def _messages_of(history: Any) -> tuple[BaseMessage, ...]:
-    try:
-        return tuple(map(_clean_message, convert_to_messages(history)))
-    except (TypeError, ValueError, NotImplementedError) as error:
-        raise InputError(
-            f"chat_history is {shorten(repr(history))}: give LangChain messages, such as HumanMessage and AIMessage."
-        ) from error
-
-
-def _refuse_kwargs(call: str, kwargs: Mapping[str, Any]) -> None:
-    if kwargs:
-        raise InputError(f"{call} takes no {', '.join(sorted(kwargs))}: put settings on the Agent or its model.")
-
-
-def _limit_event(ask: Ask) -> Iterator[Event]:
-    if ask.limit is not None:
-        yield LimitReached(ask.limit)
-
-
-def _refuse_running_loop(call: str = "run()", instead: str = "await agent.arun(...)") -> None:
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
-        return
-    if "IPython" in sys.modules and sys.modules["IPython"].get_ipython() is not None:
-        return  # a notebook cell runs inside a loop of its own, and blocking it harms nobody
-    raise InputError(f"{call} would block the event loop that is running here: use `{instead}`.")
-
-
-def _as_dict(input: Any, turn: Turn) -> dict[str, Any]:
-    given = dict(input) if isinstance(input, Mapping) else {"input": input}
-    steps = [
-        (
-            AgentAction(tool=step.tool, tool_input=step.tool_input, log=step.plan),
-            step.observation if step.result is None or not step.ok else step.result.value,
-        )
-        for step in turn.steps
-    ]
-    return {
-        **given,
-        "output": turn.output,
-        "intermediate_steps": steps,
-        "citations": list(turn.citations),
-        "grounded_output": turn.grounded_output(),
-        "turn": turn,
-    }
+    def _request(self, input: Any, session: str | None, config: RunnableConfig | None) -> Request:
+        return request_of(input, session, config, system=self.system, new_session=self._new_session)

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from agentkit.cli_memory import memory_commands
 from agentkit.errors import AgentKitError, ConfigError, InputError, ModelError
 from agentkit.terminal import check_folder, complain, say, say_json, stop_writing, tell, write_files
 from agentkit.text import shorten
@@ -39,6 +40,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
+app.add_typer(memory_commands, name="memory")
+
 Question = Annotated[str, typer.Argument(help="What to ask.")]
 Model = Annotated[str, typer.Option(help="Name of a Cohere chat model. The key is read from COHERE_API_KEY.")]
 Session = Annotated[str | None, typer.Option(help="Session to go on with. Default: a new one.")]
@@ -48,7 +51,11 @@ Data = Annotated[
     list[str] | None,
     typer.Option(help="File for the Python interpreter (may be repeated); gives the model the interpreter."),
 ]
-Weak = Annotated[bool, typer.Option("--allow-weak", help="Let the interpreter run although it is not walled in.")]
+Python = Annotated[bool, typer.Option("--python", help="Give the model the Python interpreter.")]
+Weak = Annotated[
+    bool,
+    typer.Option("--allow-weak", help="Let the interpreter run where code cannot be walled in (`agentkit doctor`)."),
+]
 System = Annotated[str | None, typer.Option(help="System message, sent verbatim.")]
 MaxSteps = Annotated[int | None, typer.Option(help="Model replies that may ask for tools. Default: 15.")]
 Files = Annotated[
@@ -119,6 +126,7 @@ def ask(
     ] = None,
     toml: Toml = None,
     data: Data = None,
+    python: Python = False,
     allow_weak: Weak = False,
     system: System = None,
     max_steps: MaxSteps = None,
@@ -131,7 +139,7 @@ def ask(
     if files is not None:
         check_folder(files)
     store = DEFAULT_DATABASE if memory is None and session is not None else memory
-    with _agent(model, store, toml, data, allow_weak, system, max_steps) as agent:
+    with _agent(model, store, toml, data, python, allow_weak, system, max_steps) as agent:
         turn = agent.run(question, session=session)
     _show_turn(turn, as_json=as_json)
     if files is not None:
@@ -147,6 +155,7 @@ def chat(
     memory: Store = DEFAULT_DATABASE,
     toml: Toml = None,
     data: Data = None,
+    python: Python = False,
     allow_weak: Weak = False,
     system: System = None,
     max_steps: MaxSteps = None,
@@ -159,7 +168,7 @@ def chat(
     if typed:
         tell("Ask a question a line; Ctrl-D ends the chat.")
     try:
-        with _agent(model, memory, toml, data, allow_weak, system, max_steps) as agent:
+        with _agent(model, memory, toml, data, python, allow_weak, system, max_steps) as agent:
             for question in _questions(typed):
                 try:
                     turn = agent.run(question, session=session)
@@ -192,11 +201,21 @@ def sessions(memory: Store = DEFAULT_DATABASE) -> None:
 def show(
     session: Annotated[str, typer.Argument(help="A session, as `agentkit sessions` lists it.")],
     memory: Store = DEFAULT_DATABASE,
+    explain: Annotated[
+        bool, typer.Option("--explain", help="Say instead what the next turn's model is shown of each turn.")
+    ] = False,
+    max_tokens: Annotated[int | None, typer.Option(help="Budget that --explain replays under. Default: none.")] = None,
 ) -> None:
     """Print the chain and the memory object of each turn of a session."""
     from agentkit.console import render_turn
 
+    if max_tokens is not None and not explain:
+        raise ConfigError("--max-tokens is the budget of --explain: give both, or neither.")
     with _existing(memory) as store:
+        if explain:
+            said = store.explain(session, max_tokens=max_tokens)
+            say(f"{said}\n\n{said.text}")
+            return
         turns = store.turns(session)
         objects = {item.number: item for item in store.objects(session)}
     for turn in turns:
@@ -204,30 +223,6 @@ def show(
         render_turn(turn)
         if turn.number in objects:
             say(f"Memory object:\n{objects[turn.number]}\n")
-
-
-@app.command(name="eval")
-def evaluate(
-    paths: Annotated[list[str], typer.Argument(help="Files of sessions, JSON lines, such as Memory.export writes.")],
-    budgets: Annotated[
-        list[float] | None,
-        typer.Option("--budget", help="A budget as a share of the full history's tokens (may be repeated)."),
-    ] = None,
-    plot: Annotated[str | None, typer.Option(help="PNG to draw recall against tokens into.")] = None,
-    system: Annotated[str | None, typer.Option(help="File with the system message of the sessions.")] = None,
-) -> None:
-    """Measure on your own sessions what a memory keeps of what later calls needed, and at what cost in tokens."""
-    from agentkit.memory.evaluate import DEFAULT_BUDGETS, run_eval
-
-    given = "" if system is None else _text_of(system)
-    run_eval(paths, budgets=budgets or DEFAULT_BUDGETS, plot=plot, system=given)
-
-
-def _text_of(path: str) -> str:
-    try:
-        return Path(path).read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path} cannot be read ({error}): give a text file.") from error
 
 
 @app.command()
@@ -253,12 +248,44 @@ def extract(
     say_json({"matches": found, "near_misses": [miss._asdict() for miss in extractor.near_misses(text)]})
 
 
+@app.command()
+def mcp(
+    toml: Toml = None,
+    data: Data = None,
+    no_python: Annotated[bool, typer.Option("--no-python", help="Serve the extractor alone.")] = False,
+    allow_weak: Weak = False,
+) -> None:
+    """Serve the extractor and the Python interpreter to other agents: MCP over standard input and output."""
+    from agentkit.mcp_server import serve
+
+    if no_python and toml is None:
+        raise ConfigError("There is nothing to serve: give patterns with --toml, or leave out --no-python.")
+    tools: list[BaseTool] = []
+    with ExitStack() as stack:
+        if toml is not None:
+            from agentkit.tools import RegexExtractor
+
+            tools.append(RegexExtractor.from_toml(toml))
+        if not no_python:
+            tools.append(stack.enter_context(_interpreter(data or [], allow_weak)))
+        serve(tools)
+
+
+@app.command()
+def doctor() -> None:
+    """Look how far the Python interpreter can wall code in here, by trying to break out. Exit code 0: far enough."""
+    from agentkit.doctor import examine
+
+    raise typer.Exit(0 if examine() else 1)
+
+
 @contextmanager
 def _agent(
     model: str,
     memory: str | None,
     toml: str | None,
     data: list[str] | None,
+    python: bool,
     allow_weak: bool,
     system: str | None,
     max_steps: int | None,
@@ -272,7 +299,7 @@ def _agent(
             from agentkit.tools import RegexExtractor
 
             tools.append(RegexExtractor.from_toml(toml))
-        if data or allow_weak:
+        if data or python or allow_weak:
             tools.append(stack.enter_context(_interpreter(data or [], allow_weak)))
         with warnings.catch_warnings(record=True) as told:
             warnings.simplefilter("always", FutureWarning)

@@ -20,7 +20,7 @@ from agentkit.errors import ConfigError
 from agentkit.images import check_images
 from agentkit.text import shorten
 
-_OF_THE_CALL = ("deadline", "on_retry", "request_options")
+_OF_THE_CALL = ("deadline", "on_retry", "tell_retries", "request_options")
 _OTHERS = frozenset({"model", "tools", "citation_options", "stream", *_OF_THE_CALL})
 
 
@@ -37,6 +37,8 @@ class CohereChat(ChatCohere):
 
     - ``deadline``: seconds on ``timing.clock`` (``time.monotonic``) after which no request is sent or waited for;
     - ``on_retry``: as below, for this call;
+    - ``tell_retries``: True makes a stream yield an empty chunk before each further try, for
+      `agentkit.cohere_stream.retry_of`;
     - ``request_options``: the SDK's, such as ``additional_headers``.
 
     Attributes:
@@ -104,6 +106,7 @@ class CohereChat(ChatCohere):
             timing=self.timing,
             deadline=kwargs.get("deadline"),
             on_retry=kwargs.get("on_retry") or self.on_retry,
+            tells_retries=bool(kwargs.get("tell_retries")),
             timeout_s=self.timeout_seconds,
             request_options=kwargs.get("request_options") or {},
         )

@@ -17,8 +17,8 @@ from weakref import WeakKeyDictionary
 import httpx
 
 from agentkit.cohere_retry import Retry, RetryPolicy, Timing, retry_after_s
-from agentkit.cohere_stream import BrokenStreamError, CohereChunk, StreamReader
-from agentkit.errors import ModelError, UserError
+from agentkit.cohere_stream import BrokenStreamError, CohereChunk, StreamReader, retry_chunk
+from agentkit.errors import DeadlineError, ModelError, UserError
 from agentkit.text import shorten
 
 _PATH = "v2/chat"
@@ -33,6 +33,8 @@ _NEXT_STEP = {
     429: "wait, or raise the rate limit of the key",
     499: "try again",
 }
+_ALMOST_S = 0.005
+"""A wait that was cut at the deadline may end this much before it."""
 _NEVER_RETRIED = (httpx.UnsupportedProtocol, httpx.LocalProtocolError, httpx.DecodingError, httpx.TooManyRedirects)
 
 
@@ -47,9 +49,11 @@ class Call:
         timing: The clock and the waits.
         deadline: On `Timing.clock`: no wait goes past it, no answer is waited for longer; None for no deadline.
         on_retry: Told of each further try before the wait.
+        tells_retries: Whether a stream tells of each further try with a chunk of its own.
         timeout_s: Seconds to wait for the server each time, None for no bound.
         request_options: More of the SDK's request options, such as ``additional_headers``.
         tries: How many requests have been sent.
+        last_retry: The further try that was told of last.
     """
 
     body: Mapping[str, Any]
@@ -58,19 +62,21 @@ class Call:
     timing: Timing
     deadline: float | None = None
     on_retry: Callable[[Retry], object] | None = None
+    tells_retries: bool = False
     timeout_s: float | None = None
     request_options: Mapping[str, Any] = field(default_factory=dict)
     tries: int = 0
+    last_retry: Retry | None = None
 
     def begin(self) -> dict[str, Any]:
         """Count a try; the arguments of the SDK's HTTP client for it.
 
         Raises:
-            ModelError: The deadline has passed.
+            DeadlineError: The deadline has passed.
         """
         left = self._seconds_left()
         if left is not None and left <= 0:
-            raise ModelError(f"No time is left to ask {self.where}: the deadline has passed. Next: allow more time.")
+            raise DeadlineError(f"No time is left to ask {self.where}: the deadline has passed. Next: allow more time.")
         self.tries += 1
         options = {**self.request_options, "max_retries": 0}
         bounds = [s for s in (options.get("timeout_in_seconds", self.timeout_s), left) if s is not None]
@@ -83,7 +89,10 @@ class Call:
 
         Raises:
             ModelError: There is none.
+            DeadlineError: There is no time for it.
         """
+        if failure.again:
+            self.check_time(failure.reason)
         if not failure.again or self.tries >= self.policy.max_tries:
             raise self._error(failure)
         wait = self.policy.wait_s(self.tries, failure.retry_after_s)
@@ -91,10 +100,22 @@ class Call:
             raise self._error(failure, f"it asks to wait {wait:g} s, more than the {self.policy.max_s:g} s allowed")
         left = self._seconds_left()
         if left is not None and wait >= left:
-            raise self._error(failure, f"the deadline is in {max(left, 0):.3g} s and the next try in {wait:.3g} s")
+            why = f"the deadline is in {max(left, 0):.3g} s and the next try in {wait:.3g} s"
+            raise DeadlineError(str(self._error(failure, why)))
+        self.last_retry = Retry(self.tries, wait, failure.reason, failure.status)
         if self.on_retry is not None:
-            self.on_retry(Retry(self.tries, wait, failure.reason, failure.status))
+            self.on_retry(self.last_retry)
         return wait
+
+    def check_time(self, reason: str = "has not finished its reply") -> None:
+        """See whether the deadline has come.
+
+        Raises:
+            DeadlineError: It has.
+        """
+        left = self._seconds_left()
+        if left is not None and left <= _ALMOST_S:
+            raise DeadlineError(f"{self.where} {reason}, and the deadline has passed. Next: allow more time.")
 
     def _seconds_left(self) -> float | None:
         return None if self.deadline is None else self.deadline - self.timing.clock()
@@ -197,6 +218,7 @@ def stream(http: Any, call: Call, model: str | None) -> Iterator[CohereChunk]:
             with http.stream(_PATH, **call.begin()) as response:
                 if response.is_success:
                     for received in response.iter_bytes():
+                        call.check_time()
                         for chunk in reader.feed(received):
                             yielded = True
                             yield chunk
@@ -214,6 +236,8 @@ def stream(http: Any, call: Call, model: str | None) -> Iterator[CohereChunk]:
             if reader.ended:
                 return
             wait = _cut(call, error, reader) if yielded else _failed(call, error)
+        if call.tells_retries and call.last_retry is not None:
+            yield retry_chunk(call.last_retry)
         call.timing.sleep(wait)
 
 
@@ -225,6 +249,7 @@ async def astream(http: Any, call: Call, model: str | None) -> AsyncIterator[Coh
             async with http.stream(_PATH, **call.begin()) as response:
                 if response.is_success:
                     async for received in response.aiter_bytes():
+                        call.check_time()
                         for chunk in reader.feed(received):
                             yielded = True
                             yield chunk
@@ -242,6 +267,8 @@ async def astream(http: Any, call: Call, model: str | None) -> AsyncIterator[Coh
             if reader.ended:
                 return
             wait = _cut(call, error, reader) if yielded else _failed(call, error)
+        if call.tells_retries and call.last_retry is not None:
+            yield retry_chunk(call.last_retry)
         await call.timing.asleep(wait)
 
 
@@ -328,6 +355,7 @@ _CLEAN = "take out of the messages what JSON cannot hold, such as lone surrogate
 
 def _cut(call: Call, error: Exception, reader: StreamReader) -> float:
     why = shorten(error, 200) if isinstance(error, BrokenStreamError) else _failure(error, call).reason
+    call.check_time(f"cut the reply off after {reader.progress()}")
     raise ModelError(
         f"{call.where} cut the reply off after {reader.progress()}: {why}. "
         "Next: run again; what has come so far is not the whole reply."

@@ -158,6 +158,10 @@ class CohereOptions:
         ids = ", ".join(str(sent["id"]) for sent in self._documents) or "none"
         raise ConfigError(f"No document has the id {shorten(repr(source_id))}; the ids are: {shorten(ids, 200)}.")
 
+    def document_texts(self) -> dict[str, str]:
+        """The documents as text, by the id a citation names."""
+        return {str(sent["id"]): " ".join(str(value) for value in sent["data"].values()) for sent in self._documents}
+
     @cached_property
     def _format(self) -> dict[str, Any] | None:
         wanted = self.response_format

@@ -12,8 +12,9 @@ from typing import Any, Self
 
 from langchain_core.messages import AIMessage, AIMessageChunk
 from langchain_core.messages.tool import ToolCallChunk, tool_call_chunk
-from pydantic import model_validator
+from pydantic import PrivateAttr, model_validator
 
+from agentkit.cohere_retry import Retry
 from agentkit.cohere_wire import read_calls, read_citation, read_metadata, read_usage
 from agentkit.errors import ModelError
 from agentkit.text import shorten
@@ -39,6 +40,8 @@ class CohereChunk(_Finished, AIMessageChunk):
     what is wrong with it.
     """
 
+    _retry: Retry | None = PrivateAttr(default=None)
+
     @model_validator(mode="after")
     def read_strictly(self) -> Self:
         """Read the calls anew once the reply is complete; until then they are as LangChain guesses them."""
@@ -53,6 +56,18 @@ class CohereChunk(_Finished, AIMessageChunk):
     def lc_id(cls) -> list[str]:
         """Where LangChain's loader finds the class: it is stored as an AIMessageChunk."""
         return AIMessageChunk.lc_id()
+
+
+def retry_chunk(retry: Retry) -> CohereChunk:
+    """A chunk without content that tells of a further try; it adds nothing to the reply."""
+    chunk = CohereChunk(content="")
+    chunk._retry = retry
+    return chunk
+
+
+def retry_of(chunk: Any) -> Retry | None:
+    """The further try a chunk tells of, None for a chunk of the reply."""
+    return chunk._retry if isinstance(chunk, CohereChunk) else None
 
 
 def join(chunks: Sequence[AIMessage]) -> AIMessage:

@@ -43,6 +43,8 @@ _STOPPED: dict[StopReason, str] = {
     "empty_reply": "the model ended without an answer",
     "call_as_text": "the model wrote a tool call as text",
     "invalid_output": "the answer is not of the wanted form",
+    "needs_approval": "calls wait for a person's approval",
+    "refused": "a hook refused to go on",
     "interrupted": "the run was broken off",
 }
 _ROLES = {"human": "user", "ai": "assistant"}
@@ -98,6 +100,7 @@ def _turn_parts(turn: Turn) -> list[_Part]:
         ("answer", _line(f"Answer: {turn.output}")),
         ("answer", _line(f"Grounded answer: {turn.grounded_output()}")),
     ]
+    parts += [("failure", _line(f"Citation flagged: {flag}")) for flag in turn.citation_flags]
     if turn.stop_reason != "answered":
         parts.append(("failure", f"Stopped: {turn.stop_reason} ({_STOPPED[turn.stop_reason]})\n"))
     return [*parts, ("frame", "\n> Finished chain.\n")]

@@ -20,6 +20,9 @@ from pydantic import BaseModel
 
 DirectCall = Callable[[dict[str, Any], RunnableConfig], Any]
 
+_RESERVED = frozenset({"config", "run_manager", "callbacks", "args", "kwargs"})
+"""Names LangChain treats in ways of its own."""
+
 
 def direct_call(tool: BaseTool) -> DirectCall | None:
     """What ``tool.invoke(arguments, config)`` does without callbacks, as a function; None if it is no plain tool."""
@@ -34,6 +37,8 @@ def direct_call(tool: BaseTool) -> DirectCall | None:
         or tool.callbacks
         or tool.verbose
         or not (isinstance(schema, type) and issubclass(schema, BaseModel))
+        or schema.model_config.get("extra") == "allow"
+        or not _RESERVED.isdisjoint(schema.model_fields)
         or not _takes_just(tool, schema)
     ):
         return None

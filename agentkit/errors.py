@@ -8,9 +8,11 @@
     │   ├── ConfigError             tools, limits, patterns, keys or files that cannot work
     │   ├── SessionError            a session name that is empty, absurd or unknown
     │   ├── SessionBusyError        a second run in a session that is already running
+    │   ├── HookError               a hook, `approve` or an approval predicate of the caller raised
     │   ├── CassetteError           a recording is missing, stale or does not match
     │   └── NetworkBlockedError     a test left this machine (in agentkit.testing)
     ├── ModelError                  the chat model failed or misbehaved
+    │   ├── DeadlineError           the time that was allowed for it was over
     │   ├── HistoryError            a message list that the v2 chat API would refuse
     │   └── GroundingError          an answer with codes that stand nowhere, also after it was asked to mend it
     ├── ToolError                   a tool could not do its work
@@ -47,12 +49,20 @@ class SessionBusyError(UserError):
     """A second run was started in a session that is already running."""
 
 
+class HookError(UserError):
+    """A function the caller gave the agent raised: a hook, `approve`, or a policy's approval predicate."""
+
+
 class CassetteError(UserError):
     """A recording is missing, stale, or does not match what was sent."""
 
 
 class ModelError(AgentKitError):
     """The chat model could not be reached, refused the request, or misbehaved."""
+
+
+class DeadlineError(ModelError):
+    """The time that was allowed for a model call was over before there was a reply."""
 
 
 class HistoryError(ModelError):

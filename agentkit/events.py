@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from agentkit.turn import Citation, Step, StopReason, Turn
+from agentkit.turn import Citation, Step, StopReason, ToolCall, Turn
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +70,34 @@ class ToolFinished:
 
 
 @dataclass(frozen=True, slots=True)
+class ApprovalNeeded:
+    """A call waits for a person's approval: the turn will be paused with it, for `Agent.resume`.
+
+    Attributes:
+        call: The call, whose ``id`` a decision can name.
+    """
+
+    call: ToolCall
+
+
+@dataclass(frozen=True, slots=True)
+class Retrying:
+    """A request to the model failed and will be sent again; told before the wait.
+
+    Attributes:
+        tries: How many requests have failed so far, from 1.
+        wait_s: Seconds until the next one.
+        reason: What went wrong.
+        status: The HTTP status, None where there was no answer.
+    """
+
+    tries: int
+    wait_s: float
+    reason: str
+    status: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class CitationFound:
     """The answer cites a result or a document."""
 
@@ -98,6 +126,8 @@ Event = (
     | ToolCallDelta
     | ToolStarted
     | ToolFinished
+    | ApprovalNeeded
+    | Retrying
     | CitationFound
     | LimitReached
     | TurnFinished

@@ -8,7 +8,9 @@ citations carry the answer's own quotes and brackets.
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable, Mapping, Sequence
+import string
+import unicodedata
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
@@ -23,6 +25,9 @@ if TYPE_CHECKING:
 
 _ESCAPE = re.compile(r"\\(?:u([0-9a-fA-F]{4})|[nrtbf/\"'])")
 _WORD = re.compile(r"\w+")
+_PERCENT = re.compile("%[0-9a-fA-F]{2}")
+_UPPER = {ord(char): ord(char.upper()) for char in string.ascii_lowercase}
+_LOWER = {after: before for before, after in _UPPER.items()}
 
 
 @runtime_checkable
@@ -75,21 +80,45 @@ def ungrounded(answer: str, evidence: Evidence, finders: Iterable[FindsCodes]) -
 
     Spellings that the patterns take for one code are one code. A code in the evidence that the patterns do not
     find there, for want of a context word for example, counts as long as it stands apart from letters and digits.
+    What is a code but for the case of its letters counts as one where it holds a digit: without, it may be a word.
     """
     loose: list[Match] = []
     for finder in finders:
         found = {(m.pattern, m.value): m for text in _readings(answer) for m in reversed(finder.extract(text))}
-        if not found:
-            continue
-        known: set[tuple[str, str]] = set()
-        for text in (reading for seen in evidence.texts for reading in _readings(seen)):
-            known |= {(match.pattern, match.value) for match in finder.extract(text)}
-        missing = [match for key, match in found.items() if key not in known]
-        loose += [match for match in missing if not _stands_in(match, evidence.texts)]
+        if found:
+            known = {
+                (m.pattern, m.value) for seen in evidence.texts for r in _readings(seen) for m in finder.extract(r)
+            }
+            missing = [match for key, match in found.items() if key not in known]
+            loose += [match for match in missing if not _stands_in(match, evidence.texts)]
+        for change in (_UPPER, _LOWER):
+            loose += _loose_in_other_case(answer, evidence, finder, change)
     values: dict[str, Match] = {}
     for match in sorted(loose, key=lambda match: match.start):
         values.setdefault(match.value, match)
     return list(values.values())
+
+
+def _loose_in_other_case(answer: str, evidence: Evidence, finder: FindsCodes, change: Mapping[int, int]) -> list[Match]:
+    """What in `answer` is a code only with its ASCII letters in another case, and stands nowhere in any case."""
+    from agentkit.tools.regex_match import overlaps
+
+    found: dict[tuple[str, str], Match] = {}
+    for text in _readings(answer):
+        changed = text.translate(change)
+        if changed == text:
+            continue
+        taken = [(match.start, match.end) for match in finder.extract(text)]
+        for match in finder.extract(changed):
+            own = text[match.start : match.end]
+            if own != match.raw and any(map(str.isdigit, own)) and not overlaps(taken, match.start, match.end):
+                found.setdefault((match.pattern, match.value), match._replace(raw=own))
+    if not found:
+        return []
+    texts = [reading.translate(change) for seen in evidence.texts for reading in _readings(seen)]
+    known = {(match.pattern, match.value) for text in texts for match in finder.extract(text)}
+    changed_raw = {key: match._replace(raw=match.raw.translate(change)) for key, match in found.items()}
+    return [m for key, m in found.items() if key not in known and not _stands_in(changed_raw[key], texts)]
 
 
 def grounding_error(matches: Sequence[Match]) -> GroundingError:
@@ -110,12 +139,14 @@ class CitationCheck:
     Attributes:
         citation: The citation.
         problems: What is wrong with it, in words; empty where nothing is.
+        flags: The same without words of the answer, as `Turn.citation_flags` keeps them.
         overlap: Which part of the cited words stands in the sources, from 0 to 1; None without a text to compare.
             A low one is a hint, never a fault: answers are written in other words than their sources.
     """
 
     citation: Citation
     problems: tuple[str, ...] = ()
+    flags: tuple[str, ...] = ()
     overlap: float | None = None
 
     @property
@@ -138,6 +169,22 @@ def check_citations(
     return [_checked(citation, turn.output, steps, documents or {}, calls) for citation in turn.citations]
 
 
+def flagged(turn: Turn, given: Iterable[BaseMessage], documents: Callable[[], Mapping[str, str]]) -> Turn:
+    """`turn` with what is wrong with its citations.
+
+    Args:
+        turn: The turn.
+        given: The messages the model was given before its first word, whose calls may be cited.
+        documents: The texts it was given beside them, by id; only asked where there are citations.
+    """
+    if not turn.citations:
+        return turn
+    calls = {call["id"] or "" for message in given if isinstance(message, AIMessage) for call in message.tool_calls}
+    checks = check_citations(turn, documents=documents(), calls=calls)
+    flags = tuple(dict.fromkeys(flag for check in checks for flag in check.flags))
+    return turn.model_copy(update={"citation_flags": flags}) if flags else turn
+
+
 def _checked(
     citation: Citation,
     answer: str,
@@ -145,17 +192,21 @@ def _checked(
     documents: Mapping[str, str],
     calls: Collection[str],
 ) -> CitationCheck:
-    problems = []
+    problems, flags = [], []
     start, end = citation.start, citation.end
+    place = f"the citation of {start}:{end}"
     cited = answer[start:end] if 0 <= start < end <= len(answer) else ""
     if not cited:
         problems.append(f"{start}:{end} is no part of the answer, which has {len(answer)} characters")
+        flags.append(f"{place} is outside the answer, which has {len(answer)} characters")
     elif citation.text and cited != citation.text:
         problems.append(
             f"{start}:{end} of the answer is {shorten(cited)!r}, the citation says {shorten(citation.text)!r}"
         )
+        flags.append(f"{place} has another text than the answer there")
     if not citation.sources and not citation.call_ids:
         problems.append("it names no source")
+        flags.append(f"{place} names no source")
     texts: list[str] = []
     for source in citation.sources or citation.call_ids:
         call = _call_of(source, steps, calls)
@@ -166,7 +217,8 @@ def _checked(
             texts += [step.observation] + ([step.result.content] if step.result is not None else [])
         elif call not in calls:
             problems.append(f"its source {shorten(source)!r} is no call of this turn and no document")
-    return CitationCheck(citation, tuple(problems), overlap(cited or citation.text, texts))
+            flags.append(f"{place} has the source {shorten(source)!r}, which is no call of this turn and no document")
+    return CitationCheck(citation, tuple(problems), tuple(flags), overlap(cited or citation.text, texts))
 
 
 def _call_of(source: str, steps: Mapping[str, Step], calls: Collection[str]) -> str:
@@ -195,9 +247,18 @@ def _texts_of(message: BaseMessage) -> list[str]:
 
 
 def _readings(text: str) -> list[str]:
-    r"""`text`, and where JSON or Python escapes stand in it, such as ``\n`` before a code, also without these."""
-    plain = _ESCAPE.sub(lambda found: chr(int(found[1], 16)) if found[1] else " ", text) if "\\" in text else text
-    return [text] if plain == text else [text, plain]
+    r"""`text`, and as it reads without JSON or Python escapes (``\n`` before a code), a URL's, or odd characters."""
+    readings = [text]
+    if "\\" in text:
+        readings.append(_ESCAPE.sub(lambda found: chr(int(found[1], 16)) if found[1] else " ", text))
+    if "%" in text:
+        readings.append(_PERCENT.sub(lambda found: chr(int(found[0][1:], 16)), text))
+    if not text.isascii():
+        from agentkit.tools.regex_view import without_zero_width
+
+        # Full-width letters and what has no width: a person sees the code.
+        readings.append(without_zero_width(unicodedata.normalize("NFKC", text)))
+    return list(dict.fromkeys(readings))
 
 
 def _stands_in(match: Match, texts: Iterable[str]) -> bool:

@@ -8,7 +8,7 @@ user's words or a result.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, SystemMessage, ToolMessage
 
@@ -111,3 +111,29 @@ def validate_history(messages: Sequence[BaseMessage]) -> None:
     check = HistoryCheck()
     check.feed(messages)
     check.ready()
+
+
+def apart(history: Sequence[BaseMessage], taken: Iterable[str]) -> Sequence[BaseMessage]:
+    """`history` with other ids for those calls whose ids are taken, by steps that are to follow it."""
+    used = {call["id"] for m in history if isinstance(m, AIMessage) for call in m.tool_calls}
+    clash = used & set(taken)
+    if not clash:
+        return history
+    used |= set(taken)
+    new: dict[str | None, str] = {}
+    for old in sorted(filter(None, clash)):
+        n = 2
+        while f"{old}~{n}" in used:
+            n += 1
+        used.add(f"{old}~{n}")
+        new[old] = f"{old}~{n}"
+    return [_renamed(message, new) for message in history]
+
+
+def _renamed(message: BaseMessage, new: Mapping[str | None, str]) -> BaseMessage:
+    if isinstance(message, AIMessage) and message.tool_calls:
+        calls = [{**call, "id": new.get(call["id"], call["id"])} for call in message.tool_calls]
+        return message.model_copy(update={"tool_calls": calls})
+    if isinstance(message, ToolMessage) and message.tool_call_id in new:
+        return message.model_copy(update={"tool_call_id": new[message.tool_call_id]})
+    return message

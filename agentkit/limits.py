@@ -49,9 +49,9 @@ class Limits:
         max_same_failures: How often one tool may fail with one error in a row, whatever its arguments, 2 or more;
             None never ends a run for it.
         max_parallel: Calls of one reply that may run at the same time.
-        max_seconds: Wall-clock seconds for the whole run, above 0, None for no limit. It is looked at between
-            steps and cuts the time tools get; a model call under way is not broken off, and the last answer is
-            still asked for.
+        max_seconds: Wall-clock seconds for the whole run, above 0, None for no limit. It cuts the time tools get, and
+            that of calls of a Cohere model with all their retries; a call of another model is not broken off. Between
+            steps it is looked at too; then the last answer is asked for, which has 10 s at least.
         tool_timeout_s: Seconds a tool may take unless its policy says otherwise; None for no limit.
         max_observation_chars: Characters of one result shown to the model (head and tail are kept); None for
             no limit. `Step.result` keeps the whole result.

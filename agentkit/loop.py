@@ -9,18 +9,37 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import groupby
 from typing import Any, Literal
 
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, ToolMessage
 
 from agentkit import prompts
+from agentkit.decisions import pending_of
 from agentkit.failures import FailureStreaks
 from agentkit.history import HistoryCheck
 from agentkit.limits import Limits
 from agentkit.text import head_and_tail
 from agentkit.turn import Citation, Observation, Step, StopReason, ToolCall, Turn, Usage
 
-Finish = Literal["complete", "tool_call", "max_tokens", "error"]
+Finish = Literal["complete", "tool_call", "max_tokens", "error", "deadline", "refused"]
+
+STOPPED_BY: dict[Finish, StopReason] = {
+    "max_tokens": "max_tokens",
+    "error": "model_error",
+    "deadline": "max_seconds",
+    "refused": "refused",
+}
+"""Replies that are no answer, whatever their text, and how a turn ends with them. Asking again would not help."""
+
+_NO_CALLS = frozenset(STOPPED_BY) - {"max_tokens"}
+"""With these, calls are not made: they may be half of what the model wanted."""
+
+LAST_ANSWER_S = 10.0
+"""Seconds the last answer may take, at least, where `Limits.max_seconds` is over or nearly so."""
+
+INVALID = "_invalid"
+"""The only key of `Step.tool_input` where the model's arguments could not be read; it holds them as they came."""
 
 MAX_MENDS = 2
 """How often in a turn the model is told what is wrong with its answer."""
@@ -38,7 +57,7 @@ class Reply:
         calls: The calls it asks for, in its order.
         citations: What in `text` rests on what.
         usage: Tokens of this reply.
-        finish: Why it stopped.
+        finish: Why it stopped: ``deadline`` where there was no time for it, ``refused`` where a hook refused it.
     """
 
     message: AIMessage
@@ -75,12 +94,14 @@ class Ask:
         offer_tools: Whether the model may call tools.
         limit: The limit that was reached, after which the model answers without tools; None where none was.
         wants_json: Whether the reply must be JSON of the agent's output, and nothing else.
+        until: When there must be a reply, on the loop's clock; None for whenever.
     """
 
     messages: list[BaseMessage]
     offer_tools: bool = True
     limit: StopReason | None = None
     wants_json: bool = False
+    until: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +115,7 @@ class Act:
         allowed: How many of the calls may run, from the first; None for all. The others are told that they were not.
         known: Results, by call id, of calls that were already made and need not run again.
         notes: What to add below a result, by call id.
+        resumed: Whether these calls have waited for approval since before the run was resumed.
     """
 
     calls: tuple[ToolCall, ...]
@@ -102,6 +124,7 @@ class Act:
     allowed: int | None = None
     known: Mapping[str, Observation] = field(default_factory=dict)
     notes: Mapping[str, str] = field(default_factory=dict)
+    resumed: bool = False
 
 
 def react(
@@ -110,6 +133,7 @@ def react(
     limits: Limits,
     clock: Callable[[], float],
     checks: Sequence[Callable[[Reply], Complaint | None]] = (),
+    so_far: Sequence[Step] = (),
 ) -> Generator[Ask | Act, Any, Turn]:
     """Run one turn over a message list that ends with the question.
 
@@ -119,9 +143,11 @@ def react(
         clock: Seconds from any fixed point; only differences are used.
         checks: What an answer must pass. The model is told of the first complaint, `MAX_MENDS` times in a turn; each
             time counts as a step.
+        so_far: Steps of the turn from before it was broken off or paused, with their results; they count as steps,
+            calls, tokens and failures, but their time does not. Those that wait for approval are acted on first.
 
     Returns:
-        The turn, without session and number.
+        The turn, without session and number. Where calls wait for approval it ends there (``needs_approval``).
 
     Raises:
         HistoryError: The list is not one the v2 API takes.
@@ -129,30 +155,41 @@ def react(
     said = list(messages)
     run = _Run(said, limits, clock)
     stop: StopReason | None = None
+    round_number = 0
+    for steps in by_round(so_far):
+        round_number = steps[0].round
+        waiting = run.retell(steps)
+        if waiting:
+            # They were within the limit of calls when they were asked for.
+            decided: Sequence[Step] = yield Act(
+                pending_of(waiting), tuple(map(_undone, waiting)), run.seconds_left(), resumed=True
+            )
+            by_id = {step.call_id: step for step in decided}
+            steps = [by_id.get(step.call_id, step) for step in steps]
+        stop = run.take(steps)
     complaint: Complaint | None = None
-    for round_number in range(1, limits.max_steps + 1):
+    while stop is None and not run.waits and round_number < limits.max_steps:
+        round_number += 1
         wants_json = complaint is not None and complaint.wants_json
-        reply: Reply = yield Ask(run.checked(), offer_tools=not wants_json, wants_json=wants_json)
+        reply: Reply = yield Ask(run.checked(), offer_tools=not wants_json, wants_json=wants_json, until=run.until)
         run.usage += reply.usage
-        if not reply.calls:
+        if not reply.calls or reply.finish in _NO_CALLS:
             complaint = run.complaint(reply, checks)
             if complaint is None or run.mends >= MAX_MENDS or round_number == limits.max_steps:
                 return run.answered(reply, complaint)
             run.tell(reply, complaint)
             continue
-        calls = _with_own_ids(reply.calls, run.check.call_ids, round_number)
+        calls = _with_own_ids(reply.calls, run.check.call_ids, round_number, cut=reply.finish == "max_tokens")
         pending = tuple(_pending(call, round_number, reply if i == 0 else None) for i, call in enumerate(calls))
         said.append(_echo(reply, calls))
         finished: Sequence[Step] = yield Act(calls, pending, run.seconds_left(), run.calls_left())
-        run.steps += finished
-        said += [ToolMessage(step.observation, tool_call_id=step.call_id, name=step.tool) for step in finished]
-        stop = run.limit_after(finished)
-        if stop is not None:
-            break
+        stop = run.take(finished)
+    if run.waits:
+        return run.paused()
     stop = stop or "max_steps"
     reason = prompts.limit_reached(stop, limits)
     said.append(HumanMessage(prompts.answer_now(reason)))
-    reply = yield Ask(run.checked(), offer_tools=False, limit=stop)
+    reply = yield Ask(run.checked(), offer_tools=False, limit=stop, until=run.last_answer_until())
     run.usage += reply.usage
     return run.stopped(reply, stop, prompts.no_answer(reason))
 
@@ -171,8 +208,31 @@ class _Run:
         self.usage = Usage()
         self.failures = FailureStreaks()
         self.mends = 0
+        self.waits = False
+        # Of the whole run: it reaches the model's own waits and retries as well.
+        self.until = None if limits.max_seconds is None else self.started + limits.max_seconds
         question = said[-1] if said else None
         self.question = question.text if isinstance(question, HumanMessage) else ""
+
+    def retell(self, steps: Sequence[Step]) -> list[Step]:
+        """Say again what asked for these steps of one round; those of them that wait for approval."""
+        self.said.append(retold(steps))
+        self.usage = sum((step.usage for step in steps if step.usage is not None), self.usage)
+        return [step for step in steps if step.waits]
+
+    def take(self, steps: Sequence[Step]) -> StopReason | None:
+        """Add the finished steps of one round; the limit that was reached with them, None to go on."""
+        self.steps += steps
+        for step in steps:
+            if step.waits:
+                self.waits = True
+                return None
+            self.said.append(ToolMessage(step.observation, tool_call_id=step.call_id, name=step.tool))
+        return self.limit_after(steps)
+
+    def last_answer_until(self) -> float | None:
+        """When there must be a last answer: some time is left for it even where the run's is over."""
+        return None if self.until is None else max(self.until, self.clock() + LAST_ANSWER_S)
 
     def checked(self) -> list[BaseMessage]:
         self.check.feed(self.said[self.checked_up_to :])
@@ -203,8 +263,8 @@ class _Run:
         return "max_seconds" if self.seconds_left() == 0.0 else None
 
     def complaint(self, reply: Reply, checks: Iterable[Callable[[Reply], Complaint | None]]) -> Complaint | None:
-        if reply.finish in ("max_tokens", "error"):
-            return None  # it is named as what it is, and asking again would run into the same
+        if reply.finish in STOPPED_BY:
+            return None  # it is named as what it is
         return next((c for check in checks if (c := check(reply)) is not None), None)
 
     def tell(self, reply: Reply, complaint: Complaint) -> None:
@@ -214,27 +274,32 @@ class _Run:
         self.said.append(HumanMessage(complaint.text))
 
     def answered(self, reply: Reply, complaint: Complaint | None) -> Turn:
-        if reply.finish == "max_tokens":
-            return self._turn(reply, "max_tokens", reply.text)
-        if reply.finish == "error":
-            return self._turn(reply, "model_error", reply.text)
-        if complaint is not None:
-            return self._turn(reply, complaint.stop, reply.text)
-        return self._turn(reply, "answered" if reply.text.strip() else "empty_reply", reply.text)
+        stop = STOPPED_BY.get(reply.finish)
+        if stop == "max_seconds":
+            return self._turn(reply, stop, prompts.out_of_time(prompts.limit_reached(stop, self.limits)))
+        if stop is None and complaint is not None:
+            stop = complaint.stop
+        return self._turn(reply, stop or ("answered" if reply.text.strip() else "empty_reply"), reply.text)
 
     def stopped(self, reply: Reply, stop: StopReason, no_answer: str) -> Turn:
+        if reply.finish == "refused":
+            return self._turn(reply, "refused", reply.text)
         return self._turn(reply, stop, reply.text or reply.plan or no_answer)
 
-    def _turn(self, reply: Reply, stop: StopReason, output: str) -> Turn:
+    def paused(self) -> Turn:
+        return self._turn(None, "needs_approval", "")
+
+    def _turn(self, reply: Reply | None, stop: StopReason, output: str) -> Turn:
         return Turn(
             input=self.question,
             steps=tuple(self.steps),
             output=output,
-            citations=reply.citations if output == reply.text else (),
+            citations=reply.citations if reply is not None and output == reply.text else (),
             usage=self.usage,
             stop_reason=stop,
-            thinking=reply.thinking,
+            thinking="" if reply is None else reply.thinking,
             duration_s=self.clock() - self.started,
+            pending=pending_of(self.steps) if reply is None else (),
         )
 
 
@@ -250,17 +315,51 @@ def finished(step: Step, observation: Observation, max_chars: int | None) -> Ste
 def _pending(call: ToolCall, round_number: int, first_of: Reply | None) -> Step:
     return Step(
         tool=call.name,
-        tool_input=call.arguments if call.error is None else {"_invalid": call.raw or ""},
+        tool_input=call.arguments if call.error is None else {INVALID: call.raw or ""},
         ok=False,
         call_id=call.id,
         round=round_number,
         plan=first_of.plan if first_of else "",
         thinking=first_of.thinking if first_of else "",
+        usage=first_of.usage if first_of else None,
     )
 
 
-def _with_own_ids(calls: Iterable[ToolCall], taken: set[str], round_number: int) -> tuple[ToolCall, ...]:
-    """The calls, each with an id no other call of the request has: results and citations hang on it."""
+def by_round(steps: Sequence[Step]) -> list[list[Step]]:
+    """Steps in the groups they were asked for in, each the calls of one reply."""
+    return [list(group) for _, group in groupby(steps, lambda step: step.round)]
+
+
+def retold(steps: Sequence[Step]) -> AIMessage:
+    """The message that asked for the steps of one round, made from them."""
+    first = steps[0]
+    calls = [
+        {
+            "name": step.tool,
+            "args": {} if set(step.tool_input) == {INVALID} else step.tool_input,
+            "id": step.call_id,
+            "type": "tool_call",
+        }
+        for step in steps
+    ]
+    content: str | list[str | dict[str, Any]] = first.plan
+    if first.thinking:
+        content = [{"type": "reasoning", "reasoning": first.thinking}]
+        content += [{"type": "text", "text": first.plan}] if first.plan else []
+    return AIMessage(content, tool_calls=calls)
+
+
+def _undone(step: Step) -> Step:
+    return step.model_copy(update={"observation": "", "ok": False, "result": None})
+
+
+def _with_own_ids(
+    calls: Iterable[ToolCall], taken: set[str], round_number: int, *, cut: bool = False
+) -> tuple[ToolCall, ...]:
+    """The calls, each with an id no other call of the request has: results and citations hang on it.
+
+    Of a reply that was `cut` at the model's token limit, unreadable arguments are told to be that.
+    """
     used = set(taken)
     own = []
     for index, call in enumerate(calls):
@@ -270,6 +369,8 @@ def _with_own_ids(calls: Iterable[ToolCall], taken: set[str], round_number: int)
             n += 1
             unique = f"{wanted}~{n}"
         used.add(unique)
+        if cut and call.error is not None:
+            call = call.model_copy(update={"error": prompts.CUT_SHORT})
         own.append(call if unique == call.id else call.model_copy(update={"id": unique}))
     return tuple(own)
 

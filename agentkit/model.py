@@ -5,58 +5,47 @@ What comes back is a `Reply`, whichever model said it.
 
 from __future__ import annotations
 
-import json
 import os
 import threading
-import warnings
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+import time
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import aclosing
 from copy import copy
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from typing import TYPE_CHECKING, Any, cast
 
 from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage
 from langchain_core.runnables import Runnable, RunnableConfig
 from langchain_core.tools import BaseTool
 
-from agentkit.cohere_stream import join
+from agentkit import log
+from agentkit.cohere_stream import join, retry_of
 from agentkit.cohere_wire import thinking_of
-from agentkit.errors import ConfigError, ModelError
-from agentkit.events import CitationFound, Event, PlanDelta, TextDelta, ThinkingDelta, ToolCallDelta
+from agentkit.errors import ConfigError, DeadlineError
+from agentkit.events import CitationFound, Event, PlanDelta, Retrying, TextDelta, ThinkingDelta, ToolCallDelta
 from agentkit.limits import Price
-from agentkit.loop import Ask, Finish, Reply
-from agentkit.text import clean, clean_json, is_clean, shorten
-from agentkit.turn import Citation, ToolCall, Usage
+from agentkit.loop import Ask, Reply
+from agentkit.named_model import (
+    REPLACED_MODELS,
+    check_settings,
+    checked_name,
+    cohere_model,
+    is_cohere_chat,
+    key_of_environment,
+    mended,
+    with_settings,
+)
+from agentkit.reading import read_reply
+from agentkit.text import clean, shorten
 
 if TYPE_CHECKING:
     from agentkit.cohere_chat import CohereChat
+    from agentkit.cohere_options import CohereOptions
+    from agentkit.cohere_retry import RetryPolicy
 
-# https://docs.cohere.com/docs/deprecations
-REPLACED_MODELS = {
-    "command": "command-a-03-2025",
-    "command-light": "command-r7b-12-2024",
-    "command-nightly": "command-a-03-2025",
-    "command-light-nightly": "command-r7b-12-2024",
-    "command-r": "command-r-08-2024",
-    "command-r-03-2024": "command-r-08-2024",
-    "command-r-plus": "command-r-plus-08-2024",
-    "command-r-plus-04-2024": "command-r-plus-08-2024",
-}
-"""Model names Cohere has withdrawn, and what to use instead."""
-
-_FINISH: dict[str, Finish] = {
-    "MAX_TOKENS": "max_tokens",
-    "length": "max_tokens",
-    "max_tokens": "max_tokens",
-    "ERROR": "error",
-    "TIMEOUT": "error",
-    "error": "error",
-}
-
-
-UNNAMED = "unnamed_tool"
-"""Stands for the name of a call the model gave none, so that it can be answered like any other."""
+__all__ = ["REPLACED_MODELS", "Edge", "chunk_events", "read_reply"]
 
 
 class Edge:
@@ -68,6 +57,10 @@ class Edge:
         tools: Sequence[BaseTool],
         price: Price | Mapping[str, Price] | None = None,
         schema: Mapping[str, Any] | None = None,
+        *,
+        options: CohereOptions | None = None,
+        retry: RetryPolicy | None = None,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """Take a model's name or a LangChain chat model.
 
@@ -78,9 +71,13 @@ class Edge:
             price: What its tokens cost, or a table of prices by model name; None counts no cost.
             schema: The JSON schema answers must have. Cohere's models are held to it where no tools are offered with
                 the request; other models are only told when an answer does not fit.
+            options: Settings of every request, for Cohere's models only.
+            retry: When a request is sent again, for Cohere's models only.
+            clock: The clock `Ask.until` is on.
 
         Raises:
-            ConfigError: No such kind of model, no key, or no price of the model in the table.
+            ConfigError: No such kind of model, no key, no price of the model in the table, or options for a model that
+                cannot take them.
         """
         self._tools = list(tools)
         self._lock = threading.Lock()
@@ -88,19 +85,23 @@ class Edge:
         self._bound: Runnable[Any, Any] | None = None
         if isinstance(model, str):
             self._name, self._key, self._url = (
-                _checked_name(model),
-                _key(),
+                checked_name(model),
+                key_of_environment(),
                 os.environ.get("CO_API_URL") or None,
             )
         elif isinstance(model, BaseChatModel):
-            self._model = _mended(model)
+            self._model = with_settings(mended(model), options, retry)
         else:
             raise ConfigError(
                 f"model is {shorten(repr(model))}: give a Cohere model's name, such as 'command-a-03-2025', "
                 "or a LangChain chat model."
             )
+        check_settings(options, retry)
+        self._options, self._retry, self._clock = options, retry, clock
         self._price = _price_of(model, price)
         self._schema = schema
+        # A ready CohereChat, or a name, which becomes one: it takes a deadline and tells of retries.
+        self._is_cohere = self._model is None or is_cohere_chat(self._model)
 
     @property
     def model(self) -> BaseChatModel:
@@ -108,8 +109,15 @@ class Edge:
         if self._model is None:
             with self._lock:
                 if self._model is None:
-                    self._model = _cohere(self._name, self._key, self._url)
+                    self._model = cohere_model(self._name, self._key, self._url, self._options, self._retry)
         return self._model
+
+    def documents(self) -> dict[str, str]:
+        """The documents every request brings along, as text by id; only Cohere's models have some."""
+        from agentkit.cohere_options import CohereOptions
+
+        options = getattr(self.model, "options", None)
+        return options.document_texts() if isinstance(options, CohereOptions) else {}
 
     def offering(self, tools: Sequence[BaseTool]) -> Edge:
         """The same chat model, offered other tools."""
@@ -119,30 +127,64 @@ class Edge:
 
     def ask(self, ask: Ask, config: RunnableConfig) -> Reply:
         """Send one request and wait for the reply."""
-        return self._priced(read_reply(self._runnable(ask).invoke(ask.messages, config)))
+        try:
+            return self._priced(read_reply(self._runnable(ask).invoke(ask.messages, config, **self._of_the_call(ask))))
+        except DeadlineError:
+            return _out_of_time()
 
     async def aask(self, ask: Ask, config: RunnableConfig) -> Reply:
         """As `ask`, without blocking the event loop."""
-        return self._priced(read_reply(await self._runnable(ask).ainvoke(ask.messages, config)))
+        call = self._of_the_call(ask)
+        try:
+            return self._priced(read_reply(await self._runnable(ask).ainvoke(ask.messages, config, **call)))
+        except DeadlineError:
+            return _out_of_time()
 
     def stream(self, ask: Ask, config: RunnableConfig) -> Iterator[Event | Reply]:
         """Send one request; the events of the reply as they come, and the reply itself last."""
         chunks: list[Any] = []
-        for chunk in self._runnable(ask).stream(ask.messages, config):
-            chunks.append(chunk)
-            yield from chunk_events(chunk)
-        yield from self._ended(chunks)
+        try:
+            for chunk in self._runnable(ask).stream(ask.messages, config, **self._of_the_call(ask, streamed=True)):
+                if (retry := retry_of(chunk)) is None:
+                    chunks.append(chunk)
+                    yield from chunk_events(chunk)
+                else:
+                    yield Retrying(retry.tries, retry.wait_s, retry.reason, retry.status)
+        except DeadlineError:
+            yield _out_of_time()
+        else:
+            yield from self._ended(chunks)
 
     async def astream(self, ask: Ask, config: RunnableConfig) -> AsyncIterator[Event | Reply]:
         """As `stream`, without blocking the event loop."""
         chunks: list[Any] = []
-        async with aclosing(self._runnable(ask).astream(ask.messages, config)) as stream:  # type: ignore[type-var]
-            async for chunk in stream:
-                chunks.append(chunk)
-                for event in chunk_events(chunk):
-                    yield event
-        for last in self._ended(chunks):
-            yield last
+        pieces = self._runnable(ask).astream(ask.messages, config, **self._of_the_call(ask, streamed=True))
+        try:
+            async with aclosing(pieces) as stream:  # type: ignore[type-var]
+                async for chunk in stream:
+                    if (retry := retry_of(chunk)) is None:
+                        chunks.append(chunk)
+                        for event in chunk_events(chunk):
+                            yield event
+                    else:
+                        yield Retrying(retry.tries, retry.wait_s, retry.reason, retry.status)
+        except DeadlineError:
+            yield _out_of_time()
+        else:
+            for last in self._ended(chunks):
+                yield last
+
+    def _of_the_call(self, ask: Ask, *, streamed: bool = False) -> dict[str, Any]:
+        """What belongs to this one request: how long there is for it, and who is told of further tries."""
+        if not self._is_cohere:
+            return {}
+        model = cast("CohereChat", self.model)
+        call: dict[str, Any] = {"on_retry": partial(_retried, model.on_retry, log.retrying)}
+        if streamed:
+            call["tell_retries"] = True
+        if ask.until is not None:
+            call["deadline"] = model.timing.clock() + (ask.until - self._clock())
+        return call
 
     def _ended(self, chunks: list[Any]) -> Iterator[Event | Reply]:
         reply = self._priced(read_reply(join(chunks)))
@@ -202,138 +244,11 @@ def chunk_events(chunk: Any) -> Iterator[Event]:
         yield ToolCallDelta(piece.get("index") or 0, clean(piece.get("name") or ""), clean(piece.get("args") or ""))
 
 
-def _checked_name(name: str) -> str:
-    name = name.strip()
-    if not name:
-        raise ConfigError("model is an empty name: give one such as 'command-a-03-2025'.")
-    if name in REPLACED_MODELS:
-        warnings.warn(
-            f"Cohere has withdrawn the model {name!r}: use {REPLACED_MODELS[name]!r}.",
-            FutureWarning,
-            stacklevel=4,
-        )
-    return name
+def _retried(own: Callable[[Any], object] | None, log: Callable[[Any], object], retry: Any) -> None:
+    log(retry)
+    if own is not None:
+        own(retry)
 
 
-def _key() -> str:
-    key = os.environ.get("COHERE_API_KEY", "").strip()
-    if not key:
-        raise ConfigError(
-            "No Cohere key: set the environment variable COHERE_API_KEY (keys are made at "
-            "https://dashboard.cohere.com/api-keys), or pass a LangChain chat model as model=. "
-            "`make demo` and `agentkit demo` work without a key."
-        )
-    if not (key.isascii() and key.isprintable()):
-        raise ConfigError(
-            "COHERE_API_KEY holds characters that no key has, such as curly quotes or accents: copy the key anew from "
-            "https://dashboard.cohere.com/api-keys."
-        )
-    return key
-
-
-def _cohere(name: str, key: str, url: str | None) -> CohereChat:
-    from pydantic import SecretStr
-
-    from agentkit.cohere_chat import CohereChat
-
-    # langchain-cohere passes base_url on even where it is None, which hides CO_API_URL from the SDK.
-    try:
-        return CohereChat(model=name, temperature=0, cohere_api_key=SecretStr(key), base_url=url)
-    except ValueError as error:
-        # Its text may quote a proxy's password, so only what it is about is told.
-        raise ConfigError(
-            f"The client for the model {shorten(name)!r} cannot be made ({type(error).__name__}): check that "
-            "CO_API_URL is an http or https address, and that HTTPS_PROXY, HTTP_PROXY and ALL_PROXY are ones it knows."
-        ) from None
-
-
-def _mended(model: BaseChatModel) -> BaseChatModel:
-    """`model`; a plain ChatCohere becomes a CohereChat with the same clients and settings."""
-    if type(model).__module__ != "langchain_cohere.chat_models" or type(model).__name__ != "ChatCohere":
-        return model
-    from agentkit.cohere_chat import CohereChat
-
-    return CohereChat.model_construct(**dict(model))
-
-
-def read_reply(message: Any) -> Reply:
-    """A chat model's message as a `Reply`.
-
-    Raises:
-        ModelError: It is not an AIMessage.
-    """
-    if not isinstance(message, AIMessage):
-        raise ModelError(
-            f"The chat model returned a {type(message).__name__} instead of an AIMessage; use a LangChain chat model."
-        )
-    message = _cleaned(message)
-    calls = _calls(message)
-    text = message.content if isinstance(message.content, str) else str(message.text)
-    plan = message.additional_kwargs.get("tool_plan") or ""
-    if calls and not plan:
-        plan, text = text, ""
-    return Reply(
-        message=message,
-        text=text,
-        plan=plan,
-        thinking=thinking_of(message),
-        calls=calls,
-        citations=_citations(message),
-        usage=_usage(message),
-        finish=_finish(message),
-    )
-
-
-def _cleaned(message: AIMessage) -> AIMessage:
-    """`message` without what no database and no request can hold: NUL and lone surrogates, spelt out."""
-    parts = ("content", "tool_calls", "invalid_tool_calls", "additional_kwargs")
-    dirty = [name for name in parts if not is_clean(getattr(message, name))]
-    return message.model_copy(update={n: clean_json(getattr(message, n)) for n in dirty}) if dirty else message
-
-
-def _calls(message: AIMessage) -> tuple[ToolCall, ...]:
-    if not message.tool_calls and not message.invalid_tool_calls:
-        return ()
-    good = [ToolCall(id=c["id"] or "", name=c["name"] or UNNAMED, arguments=c["args"]) for c in message.tool_calls]
-    bad = [
-        ToolCall(id=c["id"] or "", name=c["name"] or UNNAMED, error=c["error"] or "not JSON", raw=c["args"] or "")
-        for c in message.invalid_tool_calls
-    ]
-    return tuple(good + bad)
-
-
-def _citations(message: AIMessage) -> tuple[Citation, ...]:
-    found = message.additional_kwargs.get("citations")
-    if not found:
-        return ()
-    return tuple(_citation(c if isinstance(c, dict) else json.loads(c.json())) for c in found)
-
-
-def _citation(citation: dict[str, Any]) -> Citation:
-    sources = tuple(str(s.get("id", "")) for s in citation.get("sources") or ())
-    from_tools = [
-        str(s.get("id", "")).rpartition(":")[0] for s in citation.get("sources") or () if s.get("type") == "tool"
-    ]
-    return Citation(
-        start=citation["start"],
-        end=citation["end"],
-        text=citation.get("text") or "",
-        sources=sources,
-        call_ids=tuple(dict.fromkeys(filter(None, from_tools))),
-    )
-
-
-def _usage(message: AIMessage) -> Usage:
-    counted = message.usage_metadata
-    if counted is None:
-        return _ONE_CALL
-    return Usage(input_tokens=counted["input_tokens"], output_tokens=counted["output_tokens"], model_calls=1)
-
-
-_ONE_CALL = Usage(model_calls=1)
-
-
-def _finish(message: AIMessage) -> Finish:
-    metadata = message.response_metadata
-    reason = metadata.get("finish_reason") or metadata.get("stop_reason")
-    return _FINISH.get(str(reason), "tool_call" if message.tool_calls else "complete")
+def _out_of_time() -> Reply:
+    return Reply(message=AIMessage(""), finish="deadline")

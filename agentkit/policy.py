@@ -28,7 +28,9 @@ class ToolPolicy:
             no limit, and a lone call then runs on the caller's own thread.
         retry: How often a call that raised is tried again, within the same time limit, waiting 0.1 s before the
             second try and twice as long before each further one. A call that ran out of time is never tried again.
-        approval: Whether a person must approve each call. Only False is acted on today.
+        approval: Whether a person must approve each call; or a function that says so of a call's arguments (checked,
+            with defaults filled in). The agent's ``approve`` is asked; without an answer the run pauses, to be gone
+            on with by `Agent.resume`. A call whose arguments do not fit is never asked about.
         condense: Turns a finished step into the facts memory keeps of it, as JSON-ready keys and values.
             None takes what the tool's result offers, else memory's own reading of the text.
 
@@ -38,7 +40,7 @@ class ToolPolicy:
 
     timeout_s: float | Inherit | None = "inherit"
     retry: int = 0
-    approval: bool = False
+    approval: bool | Callable[[Mapping[str, Any]], bool] = False
     condense: Callable[[Step], Mapping[str, Any]] | None = None
 
     def __post_init__(self) -> None:
@@ -51,8 +53,10 @@ class ToolPolicy:
             raise ConfigError(f"ToolPolicy.timeout_s is {self.timeout_s}: it must be above 0; None means no limit.")
         if isinstance(self.retry, bool) or not isinstance(self.retry, int) or self.retry < 0:
             raise ConfigError(f"ToolPolicy.retry is {self.retry!r}: give a whole number from 0.")
-        if self.approval:
-            raise ConfigError("ToolPolicy.approval is not built yet: leave it at False.")
+        if not isinstance(self.approval, bool) and not callable(self.approval):
+            raise ConfigError(
+                f"ToolPolicy.approval is {self.approval!r}: give True, False, or a function of the arguments."
+            )
 
 
 @runtime_checkable

@@ -19,7 +19,7 @@ from pydantic import BaseModel
 from agentkit import prompts
 from agentkit.errors import ConfigError
 from agentkit.grounding import Evidence, FindsCodes, grounding_error, ungrounded
-from agentkit.loop import Act, Ask, Reply
+from agentkit.loop import LAST_ANSWER_S, STOPPED_BY, Act, Ask, Reply, retold
 from agentkit.text import shorten
 from agentkit.turn import Citation, Observation, Step, StopReason, ToolCall, Turn
 
@@ -76,54 +76,61 @@ class ExactPath:
     def turn(
         self,
         messages: list[BaseMessage],
-        start: Callable[[list[BaseMessage]], Flow],
+        start: Callable[..., Flow],
         *,
         clock: Callable[[], float],
         max_seconds: float | None = None,
+        so_far: Sequence[Step] = (),
     ) -> Flow:
         """The whole turn, around the loop.
 
         Args:
             messages: System message, replayed history and the question, in order.
-            start: Starts the loop over a message list.
+            start: Starts the loop over a message list, and over steps that were made before, as ``so_far``.
             clock: Seconds from any fixed point; only differences are used.
-            max_seconds: Seconds the prefetch tools may take together; None for no limit.
+            max_seconds: Seconds the whole turn may take; None for no limit.
+            so_far: Steps of the turn from before it was broken off or paused; nothing is prefetched again.
 
         Raises:
             GroundingError: The answer holds codes that stand nowhere, also after the model was asked to mend it.
         """
         if not (self._prefetch or self._guard or self._repeats):
-            return start(messages)
-        return self._turn(messages, start, clock, max_seconds)
+            return start(messages, so_far=so_far)
+        return self._turn(messages, start, clock, max_seconds, so_far)
 
     def _turn(
         self,
         messages: list[BaseMessage],
-        start: Callable[[list[BaseMessage]], Flow],
+        start: Callable[..., Flow],
         clock: Callable[[], float],
         max_seconds: float | None,
+        so_far: Sequence[Step],
     ) -> Flow:
         began = clock()
         question = messages[-1].text
         evidence = Evidence(messages, self._repeats)
-        steps: tuple[Step, ...] = ()
-        if self._prefetch:
-            act = _prefetched(self._prefetch, question, messages, max_seconds)
-            steps = tuple((yield act))
-            if (covering := self._covers(question, steps)) is not None:
-                return _answered_by(covering, question, steps, clock() - began)
-            messages = [*messages, *_as_messages(act.calls, steps)]
+        steps = tuple(step for step in so_far if step.round == 0)
+        so_far = so_far[len(steps) :]
+        if self._prefetch and not steps and not so_far:
+            steps = tuple((yield _prefetched(self._prefetch, question, messages, max_seconds)))
+        if not so_far and (covering := self._covers(question, steps)) is not None:
+            return _answered_by(covering, question, steps, clock() - began)
+        if steps:
+            messages = [*messages, *_as_messages(steps)]
             evidence.add(steps)
-        turn, asked = yield from self._attended(start(messages), question, steps, evidence)
-        if self._guard and turn.output:
-            turn = yield from _guarded(turn, asked, evidence, self._guard)
+        evidence.add(so_far)
+        turn, asked = yield from self._attended(start(messages, so_far=so_far), question, steps, evidence)
+        if self._guard and turn.output and turn.stop_reason != "refused":
+            until = None if max_seconds is None else max(began + max_seconds, clock() + LAST_ANSWER_S)
+            turn = yield from _guarded(turn, asked, evidence, self._guard, until)
         return turn.model_copy(
             update={"input": question, "steps": (*steps, *turn.steps), "duration_s": clock() - began}
         )
 
     def _covers(self, question: str, steps: Sequence[Step]) -> Step | None:
-        for (tool, _), step in zip(self._prefetch, steps, strict=True):
-            if step.ok and any(tool is covering for covering in self._covering) and tool.covers(question):  # type: ignore[attr-defined]
+        for (tool, _), step in zip(self._prefetch, steps, strict=False):  # a resumed turn may be of another agent
+            same = step.tool == tool.name and any(tool is covering for covering in self._covering)
+            if same and step.ok and tool.covers(question):  # type: ignore[attr-defined]
                 return step
         return None
 
@@ -204,10 +211,9 @@ def _prefetched(
     return Act(tuple(calls), steps, seconds)
 
 
-def _as_messages(calls: Sequence[ToolCall], steps: Sequence[Step]) -> list[BaseMessage]:
-    said = [{"name": call.name, "args": call.arguments, "id": call.id, "type": "tool_call"} for call in calls]
+def _as_messages(steps: Sequence[Step]) -> list[BaseMessage]:
     results = [ToolMessage(step.observation, tool_call_id=step.call_id, name=step.tool) for step in steps]
-    return [AIMessage("", tool_calls=said), *results]
+    return [retold(steps), *results]
 
 
 def _answered_by(step: Step, question: str, steps: tuple[Step, ...], duration_s: float) -> Turn:
@@ -234,20 +240,22 @@ def _bare(text: str) -> str:
     return " ".join(text.split()).strip("\"'` ")
 
 
-def _guarded(turn: Turn, asked: list[BaseMessage], evidence: Evidence, guard: Sequence[FindsCodes]) -> Flow:
+def _guarded(
+    turn: Turn, asked: list[BaseMessage], evidence: Evidence, guard: Sequence[FindsCodes], until: float | None
+) -> Flow:
     """`turn`, or the mended one: the model is asked once to leave out or correct the codes it made up."""
     loose = ungrounded(turn.output, evidence, guard)
     if not loose:
         return turn
     mend = HumanMessage(prompts.mend_codes([match.raw for match in loose]))
-    reply: Reply = yield Ask([*asked, AIMessage(turn.output), mend], offer_tools=False)
+    reply: Reply = yield Ask([*asked, AIMessage(turn.output), mend], offer_tools=False, until=until)
     loose = ungrounded(reply.text, evidence, guard)
     if loose:
         raise grounding_error(loose)
     stop: StopReason = turn.stop_reason
     if stop in ("answered", "max_tokens", "model_error"):
         stop = "answered" if reply.text.strip() else "empty_reply"
-        stop = {"max_tokens": "max_tokens", "error": "model_error"}.get(reply.finish, stop)  # type: ignore[assignment]
+    stop = STOPPED_BY.get(reply.finish, stop)
     return turn.model_copy(
         update={
             "output": reply.text,

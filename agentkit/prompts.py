@@ -10,6 +10,7 @@ from agentkit.text import shorten
 from agentkit.turn import StopReason
 
 EMPTY_RESULT = "(no output)"
+CUT_SHORT = "the reply was cut at the model's token limit; send a shorter call"
 EMPTY_REPLY = "Your last reply was empty. Answer the question, or call a tool."
 
 
@@ -51,6 +52,39 @@ def invalid_output(problem: str, schema: str) -> str:
 def not_run(name: str) -> str:
     """The call is one more than the run may make."""
     return f"{shorten(name)} was not called: the limit of tool calls of this run is reached."
+
+
+def needs_approval(name: str) -> str:
+    """The call waits for a person, or waited in vain."""
+    return f"{shorten(name)} was not called: it needs a person's approval, which was not given."
+
+
+def denied(name: str, reason: str) -> str:
+    """A person or a hook does not want the call."""
+    return f"{shorten(name)} was not called: it was refused{': ' + shorten(reason, 500).rstrip('.') if reason else ''}."
+
+
+def edited(arguments: str) -> str:
+    """Below the result of a call whose arguments a person changed."""
+    return f"(Note: a person changed the arguments before the call, to {shorten(arguments, 1000)}.)"
+
+
+def withheld(name: str) -> str:
+    """The tool ran, and the hook that was to look at its result failed."""
+    return f"{shorten(name)} has run, but its result could not be shown. Do not repeat it without need."
+
+
+def outcome_unknown(name: str) -> str:
+    """The program ended while the call ran."""
+    return (
+        f"{shorten(name)} was running when the program was broken off: outcome unknown, it may have taken effect. "
+        "Check before repeating it."
+    )
+
+
+def out_of_time(reason: str) -> str:
+    """Stands for the answer where the time was over before the model answered."""
+    return f"No answer: {reason}."
 
 
 def mend_codes(codes: Iterable[str]) -> str:

@@ -7,28 +7,28 @@ Whatever comes of a call, a result, an exception, bad arguments, an unknown name
 from __future__ import annotations
 
 import asyncio
-import json
 import re
 import time
 from collections import deque
-from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial, wraps
-from types import CoroutineType, FunctionType, GeneratorType
 from typing import Any
 
-from langchain_core.messages import ToolMessage
 from langchain_core.runnables import RunnableConfig
 from langchain_core.tools import BaseTool
 from pydantic import BaseModel, ValidationError
 
 from agentkit import prompts, workers
 from agentkit.direct import DirectCall, direct_call
-from agentkit.errors import ConfigError
+from agentkit.errors import ConfigError, HookError
 from agentkit.loop import Act
-from agentkit.policy import Outcome, ToolPolicy, policy_of
-from agentkit.text import clean, clean_json, shorten
-from agentkit.turn import Artifact, ErrorKind, Observation, ToolCall
+from agentkit.observe import failure, observe, observed
+from agentkit.policy import ToolPolicy, policy_of
+from agentkit.text import shorten
+from agentkit.turn import Observation, ToolCall
+
+__all__ = ["RESERVED_NAMES", "RETRY_BASE_S", "Toolbox", "observe"]
 
 RESERVED_NAMES = frozenset({"recall"})
 """Names of tools an agent adds by itself."""
@@ -36,7 +36,6 @@ RESERVED_NAMES = frozenset({"recall"})
 RETRY_BASE_S = 0.1
 """Seconds before the second try of a tool whose policy allows one; twice as long before each further try."""
 
-_ADDRESS = re.compile(r" at 0x[0-9A-Fa-f]+")
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 
@@ -97,6 +96,39 @@ class Toolbox:
         entry = self._entries.get(name)
         return entry.policy if entry else None
 
+    @property
+    def asks(self) -> bool:
+        """Whether the policy of any tool may want approval."""
+        return any(entry.policy.approval for entry in self._entries.values())
+
+    def has(self, name: str) -> bool:
+        """Whether there is a tool of that name."""
+        return name in self._entries
+
+    def needs_approval(self, call: ToolCall) -> bool | Observation:
+        """Whether a person must approve the call; where its arguments do not fit, what the model is told instead.
+
+        Raises:
+            HookError: The policy's own function raised.
+        """
+        entry = self._entries[call.name]
+        approval = entry.policy.approval
+        if approval is False:
+            return False
+        problems = _argument_problems(entry.tool, call.arguments)
+        if problems:
+            text = prompts.invalid_arguments(call.name, problems, _expected(entry.tool))
+            return failure(text, "invalid_arguments")
+        if approval is True:
+            return True
+        try:
+            return bool(approval(_checked_arguments(entry.tool, call.arguments)))
+        except Exception as error:
+            raise HookError(
+                f"The approval function of the tool {call.name!r} raised {type(error).__name__}: "
+                f"{shorten(error, 300)}. Next: mend ToolPolicy(approval=...); the steps so far are kept."
+            ) from error
+
     def _check_name(self, name: str) -> None:
         if not _NAME.fullmatch(name):
             raise ConfigError(
@@ -151,15 +183,15 @@ class Toolbox:
         prepared = [act.known.get(call.id) or self._prepare(call) for call in act.calls]
         if act.allowed is not None:
             for i in range(act.allowed, len(prepared)):
-                prepared[i] = _failure(prompts.not_run(act.calls[i].name), "not_run")
+                prepared[i] = failure(prompts.not_run(act.calls[i].name), "not_run")
         return prepared
 
     def _prepare(self, call: ToolCall) -> _Entry | Observation:
         entry = self._entries.get(call.name)
         if entry is None:
-            return _failure(prompts.unknown_tool(call.name, self._entries), "unknown_tool")
+            return failure(prompts.unknown_tool(call.name, self._entries), "unknown_tool")
         if call.error is not None:
-            return _failure(prompts.invalid_json(call.name, call.raw or "", call.error), "invalid_arguments")
+            return failure(prompts.invalid_json(call.name, call.raw or "", call.error), "invalid_arguments")
         return entry
 
 
@@ -235,7 +267,7 @@ def _started(entry: _Entry | Observation, call: ToolCall, config: RunnableConfig
         return _Running(entry, None, now)
     timeout_s = _least(entry.timeout_s, _until(deadline))
     if timeout_s == 0:
-        return _Running(_failure(prompts.no_time(call.name), "not_run"), None, now)
+        return _Running(failure(prompts.no_time(call.name), "not_run"), None, now)
     return _Running(workers.start(partial(_guarded, entry, call, config)), timeout_s, now)
 
 
@@ -256,7 +288,7 @@ def _guarded(entry: _Entry, call: ToolCall, config: RunnableConfig) -> Observati
                 time.sleep(RETRY_BASE_S * 2 ** (tries - 1))
                 continue
             return _raised(entry, call, error, time.perf_counter() - began, tries)
-        return _observed(call.name, raw, time.perf_counter() - began, tries)
+        return observed(call.name, raw, time.perf_counter() - began, tries)
     raise AssertionError("unreachable: the last try returns")
 
 
@@ -286,7 +318,7 @@ async def _awaited(
     async with gate:
         timeout_s = _least(entry.timeout_s, _until(deadline))
         if timeout_s == 0:
-            return _failure(prompts.no_time(call.name), "not_run")
+            return failure(prompts.no_time(call.name), "not_run")
         if entry.is_async:
             return await _awaited_coroutine(entry, call, config, timeout_s)
         return await _awaited_worker(entry, call, config, timeout_s)
@@ -343,7 +375,7 @@ async def _guarded_coroutine(entry: _Entry, call: ToolCall, config: RunnableConf
                 await asyncio.sleep(RETRY_BASE_S * 2 ** (tries - 1))
                 continue
             return _raised(entry, call, error, time.perf_counter() - began, tries)
-        return _observed(call.name, raw, time.perf_counter() - began, tries)
+        return observed(call.name, raw, time.perf_counter() - began, tries)
     raise AssertionError("unreachable: the last try returns")
 
 
@@ -355,129 +387,13 @@ def _tool_input(entry: _Entry, call: ToolCall) -> Any:
 
 def _collected(job: workers.Job, call: ToolCall) -> Observation:
     if job.error is not None:  # _guarded lets through only what ends a program
-        return _failure(prompts.tool_failed(call.name, job.error), "exception")
+        return failure(prompts.tool_failed(call.name, job.error), "exception")
     observation: Observation = job.value
     return observation
 
 
-# --- from what a tool gave back to an observation ------------------------------------------------------------
-
-
-def _observed(name: str, raw: Any, duration_s: float, tries: int) -> Observation:
-    """`observe`, also where the result itself raises: the call did run, and must not look as if it had not."""
-    try:
-        return observe(name, raw, duration_s, tries)
-    except Exception:
-        return _failure(prompts.not_representable(name, type(raw).__name__), "failed", duration_s, tries)
-
-
-def observe(name: str, raw: Any, duration_s: float = 0.0, tries: int = 1) -> Observation:
-    """What a tool returned, as text, status, artifacts and facts.
-
-    Text stays as it is; everything else becomes JSON where it can, else its ``str``. A LangChain
-    `ToolMessage` brings its own status, and an artifact that is an `Outcome` its own files and facts.
-    """
-    ok, value = True, raw
-    artifacts: tuple[Artifact, ...] = ()
-    facts: dict[str, Any] | None = None
-    error: ErrorKind | None = None
-    if isinstance(raw, ToolMessage):
-        ok = raw.status != "error"
-        value = raw.content if raw.artifact is None else raw.artifact
-        if isinstance(raw.artifact, Outcome):
-            ok = ok and bool(raw.artifact.ok)
-            artifacts = tuple(map(_storable, (a for a in raw.artifact.artifacts or () if isinstance(a, Artifact))))
-            facts = _json_ready(raw.artifact.facts or {})
-        raw = raw.content
-    text = _as_text(raw)
-    if text is None:
-        ok, text = False, prompts.not_representable(name, type(raw).__name__)
-    if not ok:
-        error = "failed"
-    return Observation(
-        content=clean(text) or prompts.EMPTY_RESULT,
-        ok=ok,
-        error=error,
-        artifacts=artifacts,
-        duration_s=duration_s,
-        tries=tries,
-        facts=facts,
-        value=value,
-    )
-
-
-def _as_text(value: Any) -> str | None:
-    """`value` as text for the model, None where it has no text that means anything."""
-    if isinstance(value, str):
-        return value
-    if value is None:
-        return ""
-    if isinstance(value, list) and value and all(isinstance(v, dict) and v.get("type") == "text" for v in value):
-        return "\n".join(str(v.get("text", "")) for v in value)  # LangChain content blocks
-    if isinstance(value, BaseModel):
-        return value.model_dump_json()
-    if isinstance(value, (set, frozenset)):
-        value = _ordered(value)
-    if not isinstance(value, (dict, list, tuple, bool, int, float)):
-        return _own_text(value)
-    try:
-        return json.dumps(value, ensure_ascii=False, default=_json_default)
-    except _NoTextError:
-        return None
-    except (
-        TypeError,
-        ValueError,
-        RecursionError,
-    ):  # keys that are no JSON keys, or a value that holds itself
-        return _own_text(value)
-
-
-class _NoTextError(Exception):
-    """Something inside a result has no text that means anything."""
-
-
-def _ordered(values: Iterable[Any]) -> list[Any]:
-    """The members of a set in an order that is the same in every process."""
-    return sorted(values, key=lambda value: (type(value).__name__, repr(value)))
-
-
-def _storable(artifact: Artifact) -> Artifact:
-    name = clean(artifact.name)
-    return artifact if name is artifact.name else artifact.model_copy(update={"name": name})
-
-
-def _json_ready(facts: Any) -> dict[str, Any]:
-    return {clean(str(k)): json.loads(json.dumps(clean_json(v), default=_json_default)) for k, v in dict(facts).items()}
-
-
-def _json_default(value: Any) -> Any:
-    if isinstance(value, (set, frozenset)):
-        return _ordered(value)
-    text = _own_text(value)
-    if text is None:
-        raise _NoTextError
-    return text
-
-
-def _own_text(value: Any) -> str | None:
-    """`str(value)`, unless that is only Python's placeholder with an address in it, or does not work."""
-    kind: Any = type(value)
-    if kind.__str__ is object.__str__ and kind.__repr__ is object.__repr__:
-        return None
-    if isinstance(value, (GeneratorType, CoroutineType, FunctionType)):
-        return None
-    try:
-        return _ADDRESS.sub("", str(value))  # an address is another one in every run
-    except Exception:
-        return None
-
-
-def _failure(text: str, kind: ErrorKind, duration_s: float = 0.0, tries: int = 1) -> Observation:
-    return Observation(content=clean(text), ok=False, error=kind, duration_s=duration_s, tries=tries)
-
-
 def _timed_out(call: ToolCall, timeout_s: float) -> Observation:
-    return _failure(prompts.tool_timed_out(call.name, timeout_s), "timeout", timeout_s)
+    return failure(prompts.tool_timed_out(call.name, timeout_s), "timeout", timeout_s)
 
 
 def _raised(entry: _Entry, call: ToolCall, error: BaseException, duration_s: float, tries: int = 1) -> Observation:
@@ -485,8 +401,8 @@ def _raised(entry: _Entry, call: ToolCall, error: BaseException, duration_s: flo
         problems = _argument_problems(entry.tool, call.arguments)
         if problems:
             text = prompts.invalid_arguments(call.name, problems, _expected(entry.tool))
-            return _failure(text, "invalid_arguments", duration_s)
-    return _failure(prompts.tool_failed(call.name, error), "exception", duration_s, tries)
+            return failure(text, "invalid_arguments", duration_s)
+    return failure(prompts.tool_failed(call.name, error), "exception", duration_s, tries)
 
 
 def _argument_problems(tool: BaseTool, arguments: dict[str, Any]) -> list[str]:
@@ -503,6 +419,14 @@ def _argument_problems(tool: BaseTool, arguments: dict[str, Any]) -> list[str]:
             for e in error.errors()[:5]
         ]
     return []
+
+
+def _checked_arguments(tool: BaseTool, arguments: dict[str, Any]) -> Mapping[str, Any]:
+    """The arguments as the tool would get them, with defaults."""
+    schema = tool.tool_call_schema
+    if not (isinstance(schema, type) and issubclass(schema, BaseModel)):
+        return arguments
+    return schema.model_validate(arguments).model_dump()
 
 
 def _expected(tool: BaseTool) -> str:

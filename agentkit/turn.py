@@ -31,18 +31,32 @@ StopReason = Literal[
     "empty_reply",
     "call_as_text",
     "invalid_output",
+    "needs_approval",
+    "refused",
     "interrupted",
 ]
 """Why a turn ended: it was answered; a limit of the run was reached (named as in `Limits`); a tool failed in the
 same way again and again (``repeated_failure``); the model's reply was cut at its own token limit (``max_tokens``);
 the model ended with an error (``model_error``), said nothing at all (``empty_reply``), wrote a tool call as text
-(``call_as_text``) or gave no answer of the wanted form (``invalid_output``), even after it was told; the run was
-broken off (``interrupted``)."""
+(``call_as_text``) or gave no answer of the wanted form (``invalid_output``), even after it was told; calls wait for a
+person's approval (``needs_approval``); a hook refused to go on (``refused``); the run was broken off
+(``interrupted``)."""
 
-ErrorKind = Literal["unknown_tool", "invalid_arguments", "exception", "timeout", "failed", "interrupted", "not_run"]
+ErrorKind = Literal[
+    "unknown_tool",
+    "invalid_arguments",
+    "exception",
+    "timeout",
+    "failed",
+    "interrupted",
+    "not_run",
+    "refused",
+    "needs_approval",
+]
 """What went wrong in a call: no tool of that name; arguments that do not fit; the tool raised; it ran out of
 time (outcome unknown); it reported failure itself; it was broken off before its result was stored (outcome
-unknown); it was not run because a limit was reached."""
+unknown); it was not run because a limit was reached, because a person or a hook refused it, or because it waits for a
+person's approval."""
 
 
 class _Frozen(BaseModel):
@@ -107,6 +121,36 @@ class Observation(_Frozen):
     value: Any = Field(default=None, exclude=True, repr=False)
 
 
+class Usage(_Frozen):
+    """Tokens, summed over the model calls they belong to.
+
+    Attributes:
+        input_tokens: Tokens the model read.
+        output_tokens: Tokens it wrote.
+        model_calls: How many replies that was.
+        cost: What they cost, in the currency of the agent's `Price`; 0 where it has none.
+    """
+
+    input_tokens: int = 0
+    output_tokens: int = 0
+    model_calls: int = 0
+    cost: float = 0.0
+
+    @property
+    def total_tokens(self) -> int:
+        """Tokens read and written."""
+        return self.input_tokens + self.output_tokens
+
+    def __add__(self, other: Usage) -> Usage:
+        """Sum of both."""
+        return Usage(
+            input_tokens=self.input_tokens + other.input_tokens,
+            output_tokens=self.output_tokens + other.output_tokens,
+            model_calls=self.model_calls + other.model_calls,
+            cost=self.cost + other.cost,
+        )
+
+
 class Step(_Frozen):
     """One call and its result.
 
@@ -119,6 +163,7 @@ class Step(_Frozen):
         round: Which model reply asked for it, from 1; the calls of one reply share it.
         plan: What the model said it would do; on the first step of its round.
         thinking: The model's thinking before this round; on the first step of its round.
+        usage: Tokens and cost of the reply that asked for it; on the first step of its round, None on the others.
         result: The full `Observation`, None for a step made by hand.
     """
 
@@ -130,12 +175,20 @@ class Step(_Frozen):
     round: int = 0
     plan: str = ""
     thinking: str = ""
+    usage: Usage | None = None
     result: Observation | None = None
+
+    @property
+    def waits(self) -> bool:
+        """Whether the call waits for a person's approval, and has not run."""
+        return self.result is not None and self.result.error == "needs_approval"
 
     # The result's content is nearly always the observation itself: it is written once.
     @model_serializer(mode="wrap")
     def _write_content_once(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
         data: dict[str, Any] = handler(self)
+        if self.usage is None:
+            data.pop("usage", None)
         if self.result is not None and self.result.content == self.observation and data.get("result"):
             data["result"] = {k: v for k, v in data["result"].items() if k != "content"}
         return data
@@ -168,36 +221,6 @@ class Citation(_Frozen):
     call_ids: tuple[str, ...] = ()
 
 
-class Usage(_Frozen):
-    """Tokens, summed over the model calls they belong to.
-
-    Attributes:
-        input_tokens: Tokens the model read.
-        output_tokens: Tokens it wrote.
-        model_calls: How many replies that was.
-        cost: What they cost, in the currency of the agent's `Price`; 0 where it has none.
-    """
-
-    input_tokens: int = 0
-    output_tokens: int = 0
-    model_calls: int = 0
-    cost: float = 0.0
-
-    @property
-    def total_tokens(self) -> int:
-        """Tokens read and written."""
-        return self.input_tokens + self.output_tokens
-
-    def __add__(self, other: Usage) -> Usage:
-        """Sum of both."""
-        return Usage(
-            input_tokens=self.input_tokens + other.input_tokens,
-            output_tokens=self.output_tokens + other.output_tokens,
-            model_calls=self.model_calls + other.model_calls,
-            cost=self.cost + other.cost,
-        )
-
-
 class Turn(_Frozen):
     """A question, the chain of steps it took, and the answer.
 
@@ -211,7 +234,10 @@ class Turn(_Frozen):
         usage: Tokens of all model calls of the turn.
         stop_reason: Why it ended.
         thinking: The model's thinking before the answer.
-        duration_s: Wall-clock seconds of the whole turn.
+        duration_s: Wall-clock seconds of the whole turn; of one that was resumed, since then.
+        pending: The calls that wait for approval, where `stop_reason` is ``needs_approval``; see `Agent.resume`.
+        citation_flags: What is wrong with citations, one text each, without words of the answer; empty for most turns.
+            See `agentkit.grounding.check_citations`.
         data: The answer as the agent's ``output`` model, None without one or where it did not fit; kept in this
             process only, never in JSON, where `output` has it as text.
         version: The shape of this JSON.
@@ -227,8 +253,18 @@ class Turn(_Frozen):
     stop_reason: StopReason = "answered"
     thinking: str = ""
     duration_s: float = 0.0
+    pending: tuple[ToolCall, ...] = ()
+    citation_flags: tuple[str, ...] = ()
     data: Any = Field(default=None, exclude=True, repr=False)
     version: Literal[1] = 1
+
+    # Left out where there are none, so that an agentkit that does not know the field reads nearly every turn.
+    @model_serializer(mode="wrap")
+    def _write_flags_if_any(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        data: dict[str, Any] = handler(self)
+        if not self.citation_flags:
+            data.pop("citation_flags", None)
+        return data
 
     def cited_calls(self) -> tuple[str, ...]:
         """Ids of the calls that some citation points to, in order of first citation."""
@@ -252,3 +288,9 @@ class Turn(_Frozen):
             parts.append(f"{self.output[at : citation.start]}<co: {name}>{cited}</co: {name}>")
             at = citation.end
         return "".join(parts) + self.output[at:]
+
+    def _repr_html_(self) -> str:
+        """The turn in a notebook: the answer, and the steps to be opened."""
+        from agentkit.notebook import turn_html
+
+        return turn_html(self)

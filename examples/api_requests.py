@@ -2,6 +2,7 @@
 
 A deterministic tool finds the codes, the model adds what needs an understanding of language. The codes of the typed
 requests come from the question itself, never through the model, and a code that it makes up is sent back to it.
+structured_requests.py asks the same questions with half the model calls, or none.
 With COHERE_API_KEY set the model is called; without, its recorded answers are replayed.
 
     python examples/api_requests.py

@@ -8,6 +8,8 @@ short record of it, and opens the rest with the recall tool. Runs without a key:
 """
 
 from langchain.agents import create_agent
+from langchain_core.messages import HumanMessage
+from langchain_core.runnables import RunnableConfig
 from langchain_core.tools import tool
 
 from agentkit.memory import AugmentedMemoryMiddleware, Memory
@@ -32,9 +34,9 @@ def read_log(day: str) -> str:
 def main() -> None:
     with Memory() as memory:
         agent = create_agent(ScriptedChat(REPLIES), [read_log], middleware=[AugmentedMemoryMiddleware(memory)])
-        config = {"configurable": {"session": "log"}}
+        config: RunnableConfig = {"configurable": {"session": "log"}}
         for question in ("Read Monday's log.", "Why did the payment fail?"):
-            state = agent.invoke({"messages": [("human", question)]}, config)
+            state = agent.invoke({"messages": [HumanMessage(question)]}, config)
             print(f"User: {question}")
             print(f"Agent: {state['messages'][-1].text}")
         print("\nWhat memory keeps of it:")

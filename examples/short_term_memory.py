@@ -25,8 +25,7 @@ QUESTIONS = [
 def converse(replay: str) -> str:
     """Ask the three questions with one way to remember, printing what each is answered on; how it ended."""
     memory, codes = Memory(replay=replay), [""]
-    # allow_weak: the interpreter is a process of its own, but not walled in; run only code you would run yourself.
-    with PythonInterpreter(data=[HERE / "revenue_table.csv"], allow_weak=True) as python:
+    with PythonInterpreter(data=[HERE / "revenue_table.csv"]) as python:
         agent = Agent(model="command-a-03-2025", tools=[python], memory=memory)
         for question in QUESTIONS:
             print(f"\n[{replay}] What the model is shown of the earlier turns:")

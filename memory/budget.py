@@ -26,16 +26,19 @@ MESSAGE_TOKENS = 1
 LONG = 16
 """Turns that are all shown somehow before any is shown better; a session of no more is short."""
 BATCH = 8
-"""Turns of a long session that step down together."""
+SETTLED = ((BATCH, 0.6), (BATCH // 2, 0.7))
+"""Turns of a long session that step down together, and what those that have may take of the budget; the rest is for
+the turns to come. The smaller batch is for turns too long for the first."""
 REACH = 40
 """Turns that are looked at behind the last full batch."""
-SETTLED_SHARE = 0.6
-"""What the turns up to the last full batch of a long session take of the budget; the rest is for those to come."""
 DIGEST_SHARE = 0.3
 """What lines of turns further back than `LONG` may take."""
 NEWEST_SHARE = 0.8
 """What the newest turn may take before any other."""
 ROUNDS = 7
+"""Plans that are tried for a short session."""
+SETTLED_ROUNDS = 3
+"""Plans that are tried for the older part of a long one, whose batches are coarse anyway."""
 UNAFFORDABLE = 1 << 40
 
 
@@ -86,21 +89,27 @@ def within(newest_first: Iterable[MemoryObject], mode: ReplayMode, max_tokens: i
         if cost(everything.messages, count) <= max_tokens:
             return everything
     if turns[-1].number > LONG:
-        settled = _settled(turns, mode, max_tokens, count)
-        if settled is not None:
-            return settled
+        for batch, share in SETTLED:
+            settled = _settled(turns, mode, max_tokens, count, batch, share)
+            if settled is not None:
+                return settled
     return _fitted(turns, mode, max_tokens, count) or _last_resort(turns[-1], mode, max_tokens, count)
 
 
-def _settled(turns: Sequence[MemoryObject], mode: ReplayMode, max_tokens: int, count: CountTokens) -> Plan | None:
+def _settled(
+    turns: Sequence[MemoryObject], mode: ReplayMode, max_tokens: int, count: CountTokens, batch: int, share: float
+) -> Plan | None:
     """Turns up to the last full batch in a part of the budget, and those since then whole, if they fit.
 
     The older part depends on nothing that comes after its batch, so the replay only grows until the next is full.
     """
-    border = (turns[-1].number - 1) // BATCH * BATCH
+    border = (turns[-1].number - 1) // batch * batch
     older = [turn for turn in turns if border - REACH < turn.number <= border]
     since = [turn for turn in turns if turn.number > border]
-    plan = _fitted(older, mode, int(max_tokens * SETTLED_SHARE), count) if older else None
+    room = max_tokens - int(max_tokens * share)
+    if not older or cost(_render(since, [FULL] * len(since), mode).messages, count) > room:
+        return None
+    plan = _fitted(older, mode, int(max_tokens * share), count, rounds=SETTLED_ROUNDS)
     if plan is None:
         return None
     forms = [*(plan.forms.get(turn.number) for turn in older), *(FULL for _ in since)]
@@ -108,7 +117,9 @@ def _settled(turns: Sequence[MemoryObject], mode: ReplayMode, max_tokens: int, c
     return both if cost(both.messages, count) <= max_tokens else None
 
 
-def _fitted(turns: Sequence[MemoryObject], mode: ReplayMode, max_tokens: int, count: CountTokens) -> Plan | None:
+def _fitted(
+    turns: Sequence[MemoryObject], mode: ReplayMode, max_tokens: int, count: CountTokens, *, rounds: int = ROUNDS
+) -> Plan | None:
     """The most of these turns that fits; None where not even the newest does.
 
     What a form costs depends on what stands before it, so the choice is made by estimates and mended.
@@ -116,11 +127,14 @@ def _fitted(turns: Sequence[MemoryObject], mode: ReplayMode, max_tokens: int, co
     prices = _all_prices(turns, mode, count)
     newest = [(form, cost(turn_messages(turns[-1], mode, Known(), form), count)) for form in NEWEST]
     best: Plan | None = None
+    tried: dict[tuple[Form | None, ...], tuple[Plan, int]] = {}
     low, allowed, high = 0, max_tokens, 2 * max_tokens
-    for _ in range(ROUNDS):
+    for _ in range(rounds):
         forms = _choose(turns, prices, newest, allowed)
-        plan = _render(turns, forms, mode) if forms else None
-        used = cost(plan.messages, count) if plan is not None else 0
+        if forms and tuple(forms) not in tried:
+            rendered = _render(turns, forms, mode)
+            tried[tuple(forms)] = rendered, cost(rendered.messages, count)
+        plan, used = tried[tuple(forms)] if forms else (None, 0)
         if used <= max_tokens:
             best, low = plan or best, allowed
             if plan is not None and max_tokens - used <= max_tokens // 50:

@@ -2,24 +2,22 @@
 
 from __future__ import annotations
 
-import gzip
 import json
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from langchain_core.messages import AIMessage, BaseMessage
-from pydantic import BaseModel, ConfigDict, ValidationError
 
 from agentkit.errors import InputError
 from agentkit.memory.baselines import BASELINES, FULL, dialogue
 from agentkit.memory.grounding import Keys, holds, identifiers, is_bound, needed, normal
 from agentkit.memory.memory import Memory
 from agentkit.memory.replay import CountTokens, estimate_tokens
+from agentkit.memory.session_files import Sessions, load
 from agentkit.text import shorten
-from agentkit.turn import Step, Turn
+from agentkit.turn import Turn
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -27,8 +25,6 @@ if TYPE_CHECKING:
 DEFAULT_BUDGETS = (0.75, 0.5, 0.25, 0.1)
 LEAST_BUDGET = 50
 """Tokens: a share of a short history is never less, so that there is room for a line."""
-
-Sessions = dict[str, list[Turn]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -199,106 +195,6 @@ def _budget(budget: float) -> str:
     return f"{100 * budget:g} %" if budget <= 1 else f"{budget:g} tokens"
 
 
-# --- files -----------------------------------------------------------------------------------------------------
-
-
-class _SimpleStep(BaseModel):
-    model_config = ConfigDict(extra="ignore")
-
-    tool: str
-    input: dict[str, Any] = {}
-    observation: str = ""
-    ok: bool = True
-
-
-class _SimpleTurn(BaseModel):
-    model_config = ConfigDict(extra="ignore")
-
-    user: str
-    output: str = ""
-    steps: list[_SimpleStep] = []
-
-
-class _SimpleSession(BaseModel):
-    model_config = ConfigDict(extra="ignore")
-
-    id: str
-    turns: list[_SimpleTurn]
-
-
-def load(paths: Sequence[str | os.PathLike[str]]) -> Sessions:
-    """Sessions of files, each what `Memory.export` writes, or a session a line in a plain format.
-
-    The plain format is ``{"id": ..., "turns": [{"user": ..., "output": ..., "steps": [{"tool": ..., "input": {...},
-    "observation": ..., "ok": true}]}]}``. Files that end in ``.gz`` are unpacked.
-
-    Raises:
-        InputError: A file cannot be read, or a line of it is no session; it is named by number.
-    """
-    sessions: Sessions = {}
-    for path in map(Path, paths):
-        for name, turns in _loaded(path):
-            own = name if name not in sessions else f"{path.name}: {name}"
-            number = 2
-            while own in sessions:
-                own, number = f"{path.name}: {name} ({number})", number + 1
-            sessions[own] = turns
-    return sessions
-
-
-def _loaded(path: Path) -> Iterator[tuple[str, list[Turn]]]:
-    from agentkit.memory.transfer import parsed
-
-    opener: Callable[..., Any] = gzip.open if path.suffix == ".gz" else open
-    try:
-        with opener(path, "rt", encoding="utf-8") as lines:
-            first = lines.readline()
-            lines.seek(0)
-            if '"agentkit"' in first:
-                exported: Sessions = {}
-                for stored in parsed(lines):
-                    exported.setdefault(stored.turn.session, []).append(stored.turn)
-                yield from exported.items()
-                return
-            for number, line in enumerate(lines, 1):
-                if line.strip():
-                    yield _simple(path, number, line)
-    except (OSError, EOFError, UnicodeDecodeError) as error:
-        why = (
-            getattr(error, "strerror", None) or "it is no UTF-8 text"
-            if not isinstance(error, EOFError)
-            else "it is cut"
-        )
-        raise InputError(
-            f"{shorten(path)} cannot be read: {why}. Give a file of sessions, as export writes."
-        ) from error
-
-
-def _simple(path: Path, number: int, line: str) -> tuple[str, list[Turn]]:
-    try:
-        session = _SimpleSession.model_validate_json(line)
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(map(str, first["loc"]))
-        raise InputError(
-            f"{shorten(path)}, line {number} is no session: "
-            f"{where + ': ' if where else ''}{shorten(first['msg'], 160)}. "
-            'Give what export writes, or {"id": ..., "turns": [{"user", "output", "steps"}]} a line.'
-        ) from error
-    turns = [
-        Turn(
-            input=turn.user,
-            output=turn.output,
-            steps=tuple(
-                Step(tool=s.tool, tool_input=s.input, observation=s.observation, ok=s.ok, call_id=f"c{i}")
-                for i, s in enumerate(turn.steps)
-            ),
-        )
-        for turn in session.turns
-    ]
-    return session.id, turns
-
-
 # --- to look at ------------------------------------------------------------------------------------------------
 
 
@@ -333,7 +229,8 @@ def run_eval(
 
 
 def _summary(result: Evaluation) -> str:
-    head = f"{result.sessions} sessions, {result.turns} turns with calls after others, {result.needed} needed values."
+    head = f"Sessions: {result.sessions}. Turns with calls, after others: {result.turns}. "
+    head += f"Values they needed from those: {result.needed}."
     if result.needed:
         return f"{head} Tokens are estimated: one for three bytes."
     return f"{head} No call needed a value from an earlier turn, so there is nothing to measure: give longer sessions."
@@ -369,7 +266,10 @@ def draw(result: Evaluation, path: str | os.PathLike[str]) -> None:
     axes.plot([r.share for r in others], [r.bound for r in others], "s", color="0.4", label="other ways")
     for row in (*own, *others):
         name = row.name.removeprefix("agentkit at ")
-        axes.annotate(name, (row.share, row.bound), textcoords="offset points", xytext=(6, -9), fontsize=8)
+        left = row.share > 80  # else the name would stand outside the picture
+        offset, side = ((-6, -10), "right") if left else ((6, -10), "left")
+        at = (row.share, row.bound)
+        axes.annotate(name, at, xytext=offset, textcoords="offset points", ha=side, fontsize=8)
     axes.set(xlabel="tokens, % of the full history", ylabel="needed values recalled with their keys, %", ylim=(-3, 105))
     axes.set_xlim(left=0)
     axes.grid(alpha=0.3)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from agentkit.memory.budget import CountTokens, Plan, cost, whole, within
+from agentkit.memory.budget import CountTokens, Plan, cost, message_text, whole, within
 from agentkit.memory.forms import FULL, Form, ReplayMode
 from agentkit.memory.objects import MemoryObject
 from agentkit.text import shorten
@@ -127,7 +127,7 @@ def explain(
         turns=shown,
         tokens=cost(plan.messages, count),
         full_tokens=sum(turn.full_tokens for turn in shown),
-        text="\n".join(f"{message.type}: {message.text}" for message in plan.messages),
+        text="\n".join(f"{message.type}: {message_text(message)}" for message in plan.messages),
     )
 
 

@@ -9,10 +9,11 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Any
 
 from agentkit.memory.tables import read_table
-from agentkit.memory.values import Kind, is_telling, kind_of, words
+from agentkit.memory.values import MAX_CACHED_CHARS, Kind, is_telling, kind_of, words
 from agentkit.turn import Step
 
 MAX_ITEMS = 40
@@ -21,6 +22,7 @@ MAX_DEPTH = 8
 MAX_JSON_CHARS = 2_000_000
 
 _KEYED_LINE = re.compile(r"\s*[-*]?\s*([^\W\d][\w .()/-]{0,39}?)\s*[:=]\s+(\S.*)")
+_WORD_END = re.compile(r"[\s,;()\[\]{}\"'`|*=<>]")
 
 
 def default_facts(step: Step, mentioned: str = "") -> dict[str, Any]:
@@ -42,7 +44,7 @@ def default_facts(step: Step, mentioned: str = "") -> dict[str, Any]:
             return kept if isinstance(kept, dict) else {"result": kept}
     if text == "null":
         return {"result": None}
-    rows = read_table(text)
+    rows = read_table(step.observation.strip("\n"))
     if rows is not None:
         return {"rows": pruned(rows, named)}
     keyed = _keyed_lines(text)
@@ -78,14 +80,27 @@ def _chosen(keys: Any, named: set[str], item: Callable[[Any], Any]) -> Any:
     return [keys[i] for i in sorted(list(order)[:MAX_ITEMS])]
 
 
-def gist(text: str, max_chars: int) -> str:
-    """A text's beginning, and what is named behind it: identifiers, numbers and codes, each once."""
+def gist(text: str, max_chars: int, extra: int = 0) -> str:
+    """A text's beginning, and what is named behind it: identifiers, numbers and codes, each once.
+
+    Args:
+        text: The text.
+        max_chars: Characters of both together.
+        extra: Characters that may be added for what is named.
+    """
     text = text.strip()
     if len(text) <= max_chars:
         return text
-    least = max_chars * 2 // 5
-    named = [w for w in dict.fromkeys(words(text[least:], lower=False)) if len(w) <= 80 and _names(w)]
-    # What is named takes the place of prose, up to three fifths of it.
+    return _gist(text, max_chars, extra) if len(text) <= MAX_CACHED_CHARS else _gist.__wrapped__(text, max_chars, extra)
+
+
+@lru_cache(maxsize=4096)  # to find what fits a budget, the same texts are cut again and again
+def _gist(text: str, max_chars: int, extra: int) -> str:
+    least = max_chars * (3 if max_chars >= 200 else 2) // 5
+    named = [w for w in dict.fromkeys(words(text[_word_end(text, least) :], lower=False)) if len(w) <= 80 and _names(w)]
+    if named and extra:
+        max_chars += min(extra, sum(len(w) + 2 for w in named) + 12)
+    # What is named takes the place of prose: a part of it, of short texts most of it.
     head = _cut(text, max(least, max_chars - sum(len(w) + 2 for w in named) - 12))
     seen = set(words(head))
     rest, room = [], max_chars - len(head) - 12
@@ -93,7 +108,14 @@ def gist(text: str, max_chars: int) -> str:
         if word.lower() not in seen and len(word) + 2 <= room:
             rest.append(word)
             room -= len(word) + 2
-    return f"{head} …" + (f" (also: {', '.join(rest)})" if rest else "")
+    short = f"{head} …" + (f" (also: {', '.join(rest)})" if rest else "")
+    return short if len(short) < len(text) else text
+
+
+def _word_end(text: str, at: int) -> int:
+    """`at`, or the end of the word it stands in, so that no half of it is taken for a word."""
+    end = _WORD_END.search(text, at, at + 80)
+    return end.start() if end else at
 
 
 def _cut(text: str, max_chars: int) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import groupby
 from typing import Any, Literal
@@ -48,6 +47,9 @@ class Form:
     digest: bool = False
 
 
+QUESTION_EXTRA = 55
+"""Characters that a cut question may take for what the user named in it, which nothing else may say."""
+
 FULL = Form("full", None, None, NoteStyle())
 BRIEF = Form("brief", 500, 500, NoteStyle(block=600))
 STEPS = (
@@ -62,10 +64,13 @@ STEPS = (
 )
 """From whole to the least that still names the turn; what a tight budget leaves of a turn is its identifiers."""
 NEWEST = (
-    Form("gist", 400, 900, Inventory(room=900, upto=Kind.CODE)),
-    Form("gist", 300, 500, Inventory(room=700, upto=Kind.NUMBER)),
-    Form("gist", 200, 260, Inventory(room=500, upto=Kind.NUMBER)),
-    Form("gist", 100, 120, Inventory(room=250, upto=Kind.DATE)),
+    Form("gist", 500, 1000, NoteStyle(detail=1, cap=300, together=1600)),
+    Form("gist", 400, 900, Inventory(room=900, upto=Kind.NAME)),
+    Form("gist", 300, 500, Inventory(room=700, upto=Kind.NAME)),
+    Form("gist", 200, 260, Inventory(room=500, upto=Kind.NAME)),
+    Form("gist", 120, 160, Inventory(room=500, upto=Kind.NAME)),
+    Form("gist", 70, 80, Inventory(room=400, upto=Kind.NAME)),
+    Form("gist", 50, 60, Inventory(room=200, upto=Kind.NAME)),
     Form("words only", 150, 100, None),
     Form("few words", 50, 50, None),
 )
@@ -86,7 +91,9 @@ def turn_messages(remembered: MemoryObject, mode: ReplayMode, known: Known, form
     answer = _cut(remembered.answer, form.answer)
     if mode == "answers":
         return [AIMessage(answer)]
-    question = _cut(remembered.question, form.question) if remembered.question.strip() else "(empty question)"
+    question = (
+        _cut(remembered.question, form.question, QUESTION_EXTRA) if remembered.question.strip() else "(empty question)"
+    )
     known.turn(question, answer)
     messages: list[BaseMessage] = [HumanMessage(question)]
     if remembered.actions and isinstance(form.style, Inventory) and mode in ("objects", "calls"):
@@ -104,28 +111,14 @@ def line(remembered: MemoryObject, mode: ReplayMode, known: Known, form: Form) -
     answer = _one_line(remembered.output, form.answer or 0) if remembered.output.strip() else ""
     if mode == "answers":
         return f"Turn {remembered.number}: {answer or remembered.answer}"
-    question = _one_line(remembered.question, form.question or 0) or "(empty question)"
+    question = _one_line(remembered.question, form.question or 0, QUESTION_EXTRA) or "(empty question)"
     known.turn(question, answer)
     parts = [question]
-    if mode in ("objects", "calls") and remembered.actions and form.style is not None:
-        if isinstance(form.style, Inventory):
-            parts.append(inventory(remembered, known, form.style.room, form.style.upto))
-        else:
-            texts = note(remembered, known, form.style).split("\n")[1:]
-            parts.append(_together(" ".join(text.split()) for text in texts))
+    if mode in ("objects", "calls") and remembered.actions and isinstance(form.style, Inventory):
+        parts.append(inventory(remembered, known, form.style.room, form.style.upto))
     if answer or len(parts) == 1 or remembered.stop_reason != "answered":
         parts.append(answer or remembered.answer)
     return f"Turn {remembered.number}: {' | '.join(parts)}"
-
-
-def _together(calls: Iterable[str]) -> str:
-    """Calls in one line; of those of one tool in a row, the name once."""
-    parts, before = [], ""
-    for call in calls:
-        tool, _, rest = call.partition(" ")
-        parts.append(rest if tool == before and "=" in rest.partition(" ")[0] else call)
-        before = tool
-    return "; ".join(parts)
 
 
 def left_out(turns: int) -> str:
@@ -167,9 +160,9 @@ def _arguments(value: Any, style: NoteStyle) -> Any:
     return value
 
 
-def _cut(text: str, max_chars: int | None) -> str:
-    return text if max_chars is None else gist(text, max_chars)
+def _cut(text: str, max_chars: int | None, extra: int = 0) -> str:
+    return text if max_chars is None else gist(text, max_chars, extra)
 
 
-def _one_line(text: str, max_chars: int) -> str:
-    return " ".join(gist(shorten(text, 100_000), max_chars).split())
+def _one_line(text: str, max_chars: int, extra: int = 0) -> str:
+    return " ".join(gist(shorten(text, 100_000), max_chars, extra).split())

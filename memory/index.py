@@ -47,27 +47,31 @@ def add(connection: Connection, turn: Turn) -> None:
         connection.execute(_ADD_POSTGRES, rows)
 
 
-def remove(connection: Connection, session: str, turns: Iterable[Turn]) -> bool:
-    """Take a session out of the index.
+def remove(connection: Connection, session: str, turns: Iterable[Turn], number: int | None = None) -> bool:
+    """Take a session, or one turn of it, out of the index.
 
     Args:
         connection: A transaction that writes.
         session: The session.
-        turns: Its turns, as they were indexed.
+        turns: Its turns, as they were indexed, or the one.
+        number: The number of the one turn; None for all of the session.
 
     Returns:
         Whether it is out; if not (a turn is not what was indexed), the index must be built anew.
     """
     column = schema.passages.c
+    these = column.session == session
+    if number is not None:
+        these = these & (column.number == number)
     if connection.dialect.name != "sqlite":
-        connection.execute(delete(schema.passages).where(column.session == session))
+        connection.execute(delete(schema.passages).where(these))
         return True
     query = select(column.number, column.place, column.piece, column.id, column.checksum)
     known = {
         (number, place, piece): (id, checksum)
-        for number, place, piece, id, checksum in connection.execute(query.where(column.session == session))
+        for number, place, piece, id, checksum in connection.execute(query.where(these))
     }
-    connection.execute(delete(schema.passages).where(column.session == session))
+    connection.execute(delete(schema.passages).where(these))
     for turn in turns:
         for row, found in _rows(turn):
             id, checksum = known.pop((row["number"], row["place"], row["piece"]), (0, None))

@@ -60,12 +60,13 @@ def _chosen(remembered: MemoryObject, known: Known, upto: Kind) -> Iterator[tupl
         for rank, key, value in (*asked, *told):
             kind = kind_of(value)
             pair = (key, spell(value))
-            if pair in seen or kind >= Kind.STAMP or known.has("", key, value):
+            if pair in seen or kind is Kind.TRIVIAL or known.has("", key, value):
                 continue
-            if kind > (Kind.NAME if rank == 0 else upto):
+            if kind > upto and rank > 0:
                 continue
             seen.add(pair)
-            found.append((rank * 10 + min(kind, Kind.NUMBER), key, value))
+            last = 30 if kind is Kind.PROSE else 0  # code and other long texts: how they begin, if there is room
+            found.append((rank * 10 + min(kind, Kind.CODE) + last, key, value))
     for _, key, value in sorted(found, key=lambda item: item[0]):
         yield key, value
 

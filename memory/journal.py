@@ -56,8 +56,20 @@ ADD_RESULT = (
     )
     .values(result=bindparam("result"), at=bindparam("at"))
 )
+CHANGE_CALL = ADD_RESULT.values(call=bindparam("call"))
+# A paused turn has no owner, and whoever paused it must not close it: so this is guarded as well.
 CLOSE_TURN = (
     update(schema.turns)
-    .where(*_MINE)
+    .where(
+        _turn.session == bindparam("of_session"),
+        _turn.number == bindparam("of_number"),
+        _turn.state.in_((literal_column("'open'"), literal_column("'paused'"))),
+        _turn.owner == bindparam("of_owner"),
+    )
     .values(state=bindparam("new_state"), payload=bindparam("payload"), owner=literal_column("''"))
+)
+PAUSE_TURN = (
+    update(schema.turns)
+    .where(*_MINE)
+    .values(state=literal_column("'paused'"), payload=bindparam("payload"), owner=literal_column("''"))
 )

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from agentkit.memory.values import Kind, is_telling, kind_of, spell, words
+
+_PARTS = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])")
 
 
 class Known:
@@ -47,6 +50,10 @@ class Known:
         self._pairs.add((key, text))
         self._latest[place, key] = self._latest["", key] = text
 
+    def is_latest(self, place: str, key: str, value: Any) -> bool:
+        """Whether the last value shown at this very place was the same."""
+        return self._latest.get((place, key)) == spell(value)
+
     def has(self, place: str, key: str, value: Any) -> bool:
         """Whether a value need not be written again.
 
@@ -68,12 +75,21 @@ class Known:
     def acknowledges(self, text: str, tool: str = "") -> bool:
         """Whether a text says no more than that a call of `tool` has worked: in words known, or words of success."""
         found = list(words(text))
-        stems = {part[:4] for part in tool.lower().replace("-", "_").split("_") if len(part) >= 4}
+        parts = [part.lower() for part in _PARTS.findall(tool)]
+        stems = {part[:4] for part in parts if len(part) >= 4}
+        if len(found) == 1 and parts and _is_past_of(found[0], parts[0]):
+            return True
         return (
             len(found) <= 16
             and any(word in _SUCCESS for word in found)
             and all(word in _SUCCESS or word in self._words or word[:4] in stems for word in found)
         )
+
+
+def _is_past_of(word: str, verb: str) -> bool:
+    """Whether a word says that `verb` was done: locked for lock, cancelled for cancel, applied for apply."""
+    stem = verb.removesuffix("e").removesuffix("y")
+    return len(verb) >= 3 and word.startswith(stem) and word.endswith("ed") and len(word) <= len(verb) + 3
 
 
 _SUCCESS = frozenset(

@@ -39,7 +39,8 @@ MAX_WAIT_S = 86_400
 class Memory:
     """Keeps the turns of many sessions in an SQL database and replays them as chat messages.
 
-    Append-only: a turn is never changed once it is closed, and its memory object never changes either. Safe to use
+    Append-only: a turn is never changed once it is closed, and its memory object never changes either; only a last
+    turn that was interrupted can be gone on with, see `resume`. Safe to use
     from several threads, and from several processes on one database: a session can have one turn open at a time.
     """
 
@@ -144,6 +145,38 @@ class Memory:
         """
         check_session(session)
         return self._patiently(lambda: self._store().open(session, clean(question), condense or {}))
+
+    def resume(self, session: str, *, condense: Mapping[str, Condense] | None = None) -> tuple[OpenTurn, Turn]:
+        """Open the session's last turn again, if it was paused, interrupted, or left open by a dead process.
+
+        Args:
+            session: The session.
+            condense: As for `append`.
+
+        Returns:
+            The turn, to be gone on with, and what is stored of it. Steps that were running when it was broken off
+            have a result with the error ``interrupted``; steps that wait for approval are in `Turn.pending`.
+
+        Raises:
+            SessionError: There is no such session.
+            SessionBusyError: It is running, and was not done within ``wait_s``.
+            InputError: Its last turn is over.
+            StoreError: The database cannot be used.
+        """
+        check_session(session)
+        return self._patiently(lambda: self._store().reopen(session, condense or {}))
+
+    def unfinished(self, session: str) -> Turn | None:
+        """The session's last turn, if `resume` could take it up: its question, its steps so far, what is pending.
+
+        Returns:
+            The turn; None where the last one is over, or is running now.
+
+        Raises:
+            SessionError: There is no such session.
+            StoreError: The database cannot be used.
+        """
+        return self._store().unfinished(check_session(session))
 
     def turns(self, session: str) -> list[Turn]:
         """Every closed or interrupted turn of a session, whole, oldest first.

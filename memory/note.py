@@ -19,7 +19,7 @@ def heading(number: int) -> str:
 
 
 NEAR_CHARS = 200
-QUOTED_CHARS = 28
+QUOTED_CHARS = 60
 SAME_CHARS = 30
 
 
@@ -58,8 +58,13 @@ def _action(action: Action, known: Known, style: NoteStyle) -> str:
     call, blocks = _call(action, known, style)
     outcome = outcome_text(action, known, style)
     if not blocks or not action.ok:
-        return "\n".join([f"{call} → {outcome}" if outcome else call, *blocks])
-    return "\n".join([call, *blocks, *([f"  → {outcome}"] if outcome else [])])
+        return "\n".join([_with(call, outcome), *blocks])
+    return "\n".join([call, *blocks, *([_with(" ", outcome)] if outcome else [])])
+
+
+def _with(call: str, outcome: str) -> str:
+    """A call and what came of it, which begins a line of its own where it has several."""
+    return f"{call} →{'' if outcome[0] == chr(10) else ' '}{outcome}" if outcome else call
 
 
 def outcome_text(action: Action, known: Known, style: NoteStyle) -> str:

@@ -92,6 +92,7 @@ class MemoryObject(BaseModel):
 
 _NO_ANSWER: dict[str, str] = {
     "interrupted": "the run was interrupted",
+    "refused": "it was refused",
     "model_error": "the model ended with an error",
     "empty_reply": "the model's reply was empty",
 }

@@ -19,18 +19,20 @@ if TYPE_CHECKING:
 
 
 class OpenTurn:
-    """A running turn, written down as it goes; made by `Memory.begin`, closed by `finish` or `interrupt`.
+    """A running turn, written down as it goes; made by `Memory.begin`.
 
-    One that is dropped without either, or whose process dies, is closed as interrupted when its session is next
-    written to.
+    `Memory.resume` takes one up again; `finish` and `interrupt` close it, `pause` leaves it. One that is dropped
+    without any of these, or whose process dies, is closed as interrupted when its session is next written to.
 
     Attributes:
         session: The session.
         number: The turn's place in it.
     """
 
-    def __init__(self, store: Store, key: TurnKey, condense: Mapping[str, Condense]) -> None:
-        """Made by `Store.open`."""
+    def __init__(
+        self, store: Store, key: TurnKey, condense: Mapping[str, Condense], so_far: Sequence[Step] = ()
+    ) -> None:
+        """Made by `Store.open` and `Store.reopen`."""
         self.session = key.session
         self.number = key.number
         self._store = store
@@ -40,23 +42,35 @@ class OpenTurn:
         self._condense = condense
         self._ids: list[str] = []
         self._without_result: dict[str, deque[int]] = defaultdict(deque)
+        self._waiting: dict[str, int] = {}
         self._closed = False
+        for place, step in enumerate(so_far):
+            self._ids.append(step.call_id)
+            if step.waits:
+                self._waiting[step.call_id] = place
+            if step.waits or (step.result is not None and step.result.error == "interrupted"):
+                self._without_result[step.call_id].append(place)
 
     def calls(self, steps: Sequence[Step]) -> None:
         """Write calls down before they run.
 
         Args:
-            steps: Steps without a result; `results` finds them by their ``call_id``. Where several have the same
-                one, or none, the first result is that of the first of them, and so on.
+            steps: Steps without a result, or with the one they have without being run; `results` finds them by their
+                ``call_id``. Where several have the same one, or none, the first result is that of the first of them,
+                and so on. Those that have waited since before the turn was resumed replace what was written of them.
 
         Raises:
             InputError: The turn is closed.
             StoreError: They cannot be written, or another process has closed the turn; then they must not run.
         """
         self._must_be_open()
-        first = len(self._ids)
-        self._store.add_steps(self._key, first, steps)
-        for place, step in enumerate(steps, first):
+        waited = [(self._waiting[step.call_id], step) for step in steps if step.call_id in self._waiting]
+        new, first = [step for step in steps if step.call_id not in self._waiting], len(self._ids)
+        self._store.change_calls(self._key, waited)
+        self._store.add_steps(self._key, first, new)
+        for _, step in waited:
+            del self._waiting[step.call_id]
+        for place, step in enumerate(new, first):
             self._ids.append(step.call_id)
             self._without_result[step.call_id].append(place)
 
@@ -107,6 +121,24 @@ class OpenTurn:
         try:
             steps = self._catch_up(turn.steps)
             self._store.close(self._key, turn.model_copy(update={"steps": steps}), self._condense)
+        finally:
+            self._give_up()
+        return turn
+
+    def pause(self, turn: Turn) -> Turn:
+        """Leave the turn as it is until `Memory.resume` takes it up again.
+
+        Returns:
+            `turn` with its session and number.
+
+        Raises:
+            InputError: The turn is closed.
+            StoreError: It cannot be written, or another process has closed it.
+        """
+        self._must_be_open()
+        turn = turn.model_copy(update={"session": self.session, "number": self.number})
+        try:
+            self._store.pause(self._key, turn)
         finally:
             self._give_up()
         return turn

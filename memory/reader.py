@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from agentkit.memory.database import Database
 
 CHUNK = 64
+OVER = ("closed", "interrupted")
+"""States of turns that are over; the others are ``open`` and ``paused``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +82,7 @@ class Reader:
         query = (
             select(turn.number, turn.state, turn.at, remembered.payload)
             .join(schema.objects, (remembered.session == turn.session) & (remembered.number == turn.number))
-            .where(turn.session == session, turn.state != "open")
+            .where(turn.session == session, turn.state.in_(OVER))
             .order_by(turn.number)
             .limit(CHUNK)
         )
@@ -98,7 +100,7 @@ class Reader:
     def last_number(self, session: str) -> int:
         """The number of the session's last closed turn, 0 where there is none."""
         turn = schema.turns.c
-        query = select(func.max(turn.number)).where(turn.session == session, turn.state != "open")
+        query = select(func.max(turn.number)).where(turn.session == session, turn.state.in_(OVER))
         with self._db.reading() as connection:
             return connection.execute(query).scalar() or 0
 
@@ -184,7 +186,7 @@ class Reader:
 def read_turns(connection: Connection, session: str, numbers: Sequence[int] | None = None) -> list[Turn]:
     """A session's closed and interrupted turns, oldest first; only those of these numbers, if there are any."""
     turn, step = schema.turns.c, schema.steps.c
-    heads = select(turn.number, turn.payload).where(turn.session == session, turn.state != "open")
+    heads = select(turn.number, turn.payload).where(turn.session == session, turn.state.in_(OVER))
     calls = select(step.number, step.call, step.result).where(step.session == session)
     if numbers is not None:
         heads, calls = heads.where(turn.number.in_(numbers)), calls.where(step.number.in_(numbers))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from agentkit.decisions import REDACTED_FACT, pending_of
 from agentkit.errors import ConfigError
 from agentkit.memory.objects import MemoryObject
 from agentkit.text import shorten
@@ -41,15 +42,19 @@ def redact_turn(turn: Turn, redact: Redact | None) -> Turn:
     if redact is None:
         return turn
     output = redact_text(turn.output, redact)
+    steps = tuple(redact_step(step, redact) for step in turn.steps)
     changes = {
         "input": redact_text(turn.input, redact),
-        "steps": tuple(redact_step(step, redact) for step in turn.steps),
+        "steps": steps,
         "output": output,
         "citations": tuple(
             moved for c in turn.citations if (moved := _citation(c, turn.output, output, redact)) is not None
         ),
         "thinking": redact_text(turn.thinking, redact),
+        "citation_flags": tuple(redact_text(flag, redact) for flag in turn.citation_flags),
     }
+    if turn.pending:
+        changes["pending"] = pending_of(steps)
     return turn.model_copy(update=changes)
 
 
@@ -65,6 +70,9 @@ def redact_step(step: Step, redact: Redact | None) -> Step:
         "thinking": redact_text(step.thinking, redact),
         "result": None if step.result is None else _observation(step.result, redact),
     }
+    if step.waits and (changes["tool"], changes["tool_input"]) != (step.tool, step.tool_input):
+        # What would be approved later must be what the model asked for.
+        changes["result"] = changes["result"].model_copy(update={"facts": {REDACTED_FACT: True}})
     return step.model_copy(update=changes)
 
 

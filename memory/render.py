@@ -17,8 +17,9 @@ from agentkit.memory.known import Known
 from agentkit.memory.values import Kind, is_telling, kind_of, spell
 
 CUT = "…"
-BOOST = False
 LONG_TEXT = 400
+STATE = ("files", "variables")
+SHORT_LIST = 4
 ROWS4 = 4
 
 
@@ -31,16 +32,18 @@ class Detail:
         prose: Characters of a text of many words.
         rows: Rows of a table.
         items: Items of a list.
+        stamps: Whether times of day are, which are seldom what a call is given.
     """
 
     kind: Kind
     prose: int
     rows: int
     items: int
+    stamps: bool = False
 
 
 DETAILS = (
-    Detail(Kind.TRIVIAL, 400, 30, 30),
+    Detail(Kind.TRIVIAL, 400, 30, 30, stamps=True),
     Detail(Kind.PROSE, 300, 20, 20),
     Detail(Kind.PROSE, 260, 16, 12),
     Detail(Kind.PROSE, 260, 12, 12),
@@ -53,7 +56,7 @@ DETAILS = (
     Detail(Kind.IDENTIFIER, 40, 3, 5),
     Detail(Kind.IDENTIFIER, 0, 1, 2),
 )
-EVERYTHING = Detail(Kind.TRIVIAL, 1000, 100, 100)
+EVERYTHING = Detail(Kind.TRIVIAL, 1000, 100, 100, stamps=True)
 USUAL_DETAILS = 8
 """How many of the details are tried where nothing but the result's own size limits it."""
 
@@ -80,7 +83,7 @@ class FactWriter:
             self.cut += 1
             return gist(text, room)
         if room is None:
-            return ", ".join(self._pairs(facts, ""))
+            return _together(self._pairs(facts, ""))
         return self._as_many(facts, room)
 
     def _as_many(self, facts: Mapping[str, Any], room: int) -> str:
@@ -89,14 +92,14 @@ class FactWriter:
         asked = self._known.argument_keys
         for key in sorted(facts, key=lambda k: _name(str(k)) not in asked):
             before, cut = len(self.shown), self.cut
-            text = ", ".join(self._pairs({key: facts[key]}, ""))
+            text = _together(self._pairs({key: facts[key]}, ""))
             if text and len(text) + 2 <= room:
                 parts[key] = text
                 room -= len(text) + 2
             else:
                 del self.shown[before:]
                 self.cut = cut + bool(text)
-        return ", ".join(parts[key] for key in facts if key in parts)
+        return _together(parts[key] for key in facts if key in parts)
 
     def lines(self, facts: Mapping[str, Any]) -> Iterator[str]:
         """Each of the facts by itself."""
@@ -104,28 +107,30 @@ class FactWriter:
 
     def arguments(self, arguments: Mapping[str, Any]) -> str:
         """The arguments of a call."""
-        return ", ".join(self._pairs(arguments, "", "="))
+        return _together(self._pairs(arguments, ""))
 
     def _bare(self, value: Any) -> str:
         if value in ([], {}, ""):
             return "(empty)"
         if not isinstance(value, (dict, list)):
-            return self._leaf("result", "result", value) or ""
-        text = self._entry("result", value, "")
-        return text.removeprefix("result: ").removeprefix("result ") if text else ""
+            text = self._leaf("result", "result", value) or ""
+            return "\n    " + text.replace("\n", "\n    ") if "\n" in text else text
+        entry = self._entry("result", value, "") or ""
+        text = entry.removeprefix("result=").removeprefix("result: ").removeprefix("result ")
+        return text.removeprefix("[").removesuffix("]") if text.endswith("]") and text.count("]") == 1 else text
 
-    def _pairs(self, mapping: Mapping[str, Any], path: str, sign: str = ": ") -> Iterator[str]:
+    def _pairs(self, mapping: Mapping[str, Any], path: str) -> Iterator[str]:
         for key, value in mapping.items():
             if key == CUT:
                 self.cut += 1
                 yield f"{CUT} {value}"
                 continue
-            text = self._entry(str(key), value, path, sign)
+            text = self._entry(str(key), value, path)
             if text:
                 yield text
 
-    def _entry(self, key: str, value: Any, path: str, sign: str = ": ") -> str | None:
-        """``key: value``, or None where nothing of it is new or worth a place."""
+    def _entry(self, key: str, value: Any, path: str) -> str | None:
+        """``key=value``, or None where nothing of it is new or worth a place."""
         place = f"{path}.{key}" if path else key
         if isinstance(value, dict) and value:
             rows = _rows_of_mapping(value)
@@ -134,12 +139,12 @@ class FactWriter:
             if len(value) == 1:  # a wrapper
                 ((inner, only),) = value.items()
                 return self._entry(f"{key}.{inner}", only, path)
-            inside = ", ".join(self._pairs(value, place))
+            inside = _together(self._pairs(value, place))
             return f"{key} {{{inside}}}" if inside else None
         if isinstance(value, (list, tuple)) and value:
             return self._list(key, list(value), place)
         text = self._leaf(place, key, value)
-        return None if text is None else f"{key}{sign}{text}"
+        return None if text is None else f"{key}={' '.join(text.split()) if chr(10) in text else text}"
 
     def _leaf(self, place: str, key: str, value: Any) -> str | None:
         if value is None or value in ("", [], {}):
@@ -152,6 +157,8 @@ class FactWriter:
         return self._written(value)
 
     def _has(self, place: str, key: str, value: Any) -> bool:
+        if place.partition(".")[0] in STATE:  # what there is now, whatever the call says of it
+            return self._known.is_latest(self._at(place), _name(key), value)
         if kind_of(value) != Kind.TRIVIAL and spell(value) in self._inputs:
             return True
         return self._known.has(self._at(place), _name(key), value)
@@ -166,15 +173,14 @@ class FactWriter:
         if isinstance(value, str) and len(text) > self._detail.prose and kind_of(value) == Kind.PROSE:
             self.cut += 1
             text = gist(text, self._detail.prose)
-        return " ".join(text.split()) if "\n" in text and len(text) < 200 else text
+        return text
 
     def _wanted(self, key: str, value: Any) -> bool:
         kind = kind_of(value)
-        if kind <= self._detail.kind or (
-            kind is Kind.PROSE and self._detail.prose >= 200 and len(str(value)) > LONG_TEXT
-        ):
-            return True
-        return bool(BOOST and _name(key) in self._known.argument_keys and kind < Kind.PROSE)
+        if kind is Kind.STAMP and not self._detail.stamps:
+            return False
+        long = kind is Kind.PROSE and self._detail.prose >= 200 and len(str(value)) > LONG_TEXT
+        return kind <= self._detail.kind or long
 
     def _at(self, place: str) -> str:
         return f"{self._tool} {place}"
@@ -192,21 +198,23 @@ class FactWriter:
             return self._nested(key, items, place, more)
         if 2 * sum(self._wanted(key, item) for item in items) < len(items):
             return None  # a list is judged as one, so that none of its identifiers is lost for its looks
-        new = [item for item in items if not self._has(place, key, item)]
-        new = list(dict.fromkeys(new))
+        new = list(dict.fromkeys(item for item in items if not self._has(place, key, item)))
         if not new:
             return None
+        if len(items) <= SHORT_LIST and all(isinstance(item, (int, float)) for item in items):  # a shape, a position
+            new = items
         kept = new[: self._detail.items]
         self.shown.extend((self._at(place), _name(key), item) for item in kept)
         text = ", ".join(_cell(self._written(item)) for item in kept)
-        return f"{key}: {text}{self._rest(len(new) - len(kept), more)}"
+        text += self._rest(len(new) - len(kept), more)
+        return f"{key}=[{text}]" if len(items) > 1 else f"{key}={text}"
 
     def _nested(self, key: str, items: list[Any], place: str, more: str | None) -> str | None:
         kept = items[: self._detail.items]
         texts = []
         for item in kept:
             if isinstance(item, dict):
-                inside = ", ".join(self._pairs(item, place))
+                inside = _together(self._pairs(item, place))
             elif isinstance(item, list):
                 inside = ", ".join(
                     filter(
@@ -242,8 +250,11 @@ class FactWriter:
     ) -> str | None:
         flat = [dict(_flat(row)) for row in rows]
         if len(flat) == 1 and more is None:
-            inside = ", ".join(self._pairs(rows[0], place))
-            return f"{key} {{{inside}}}" if inside else None
+            parts = list(self._pairs(rows[0], place))
+            name = f"name={spell(rows[0].get('name', ''))}"
+            if place in STATE and parts and "name" in rows[0] and name not in parts:
+                parts.insert(0, name)  # what there is of a variable says nothing without its name
+            return f"{key} {{{_together(parts)}}}" if parts else None
         columns = [c for c in dict.fromkeys(c for row in flat for c in row) if c != CUT]
         named_by = _identifying(columns, flat)
         columns = [c for c in columns if self._column_wanted(c, flat, place, named_by)]
@@ -336,6 +347,12 @@ class FactWriter:
             and (isinstance(row[c], (dict, list)) or not self._has(f"{place}.{c}", c, row[c]))
             for c in columns
         )
+
+
+def _together(parts: Iterable[str]) -> str:
+    """Facts on one line, as a call's arguments are: ``a=1 b=2``, with commas where a value has several words."""
+    found = list(parts)
+    return (", " if any(" " in part for part in found) else " ").join(found)
 
 
 def _headings(columns: Sequence[str]) -> str:
@@ -443,7 +460,11 @@ def facts_text(
     for detail in DETAILS[first:] if exact else DETAILS[first:USUAL_DETAILS]:
         writer = FactWriter(known, tool, detail, inputs)
         text = writer.facts(facts)
-        if detail is DETAILS[0] and len(writer.shown) > 3 and any(kind_of(v) is Kind.TRIVIAL for *_, v in writer.shown):
+        if (
+            detail is DETAILS[0]
+            and len(writer.shown) > 3
+            and any(kind_of(v) in (Kind.TRIVIAL, Kind.STAMP) for *_, v in writer.shown)
+        ):
             continue
         if cap is None:
             cap = share(len(text))

@@ -77,18 +77,24 @@ def fold_notes(messages: Sequence[BaseMessage]) -> list[BaseMessage]:
     waiting: list[str] = []
     for message in messages[start:]:
         if isinstance(message, SystemMessage):
-            record = f"{FOLDED}\n{message.text()}\n{FOLDED_END}"
+            record = f"{FOLDED}\n{message.text}\n{FOLDED_END}"
             if folded and isinstance(folded[-1], HumanMessage):
-                folded[-1] = _joined(folded[-1], f"{folded[-1].text()}\n\n{record}")
+                folded[-1] = _with_text(folded[-1], after=record)
             else:
                 waiting.append(record)
         elif waiting and isinstance(message, HumanMessage):
-            folded.append(_joined(message, "\n\n".join([*waiting, message.text()])))
+            folded.append(_with_text(message, before="\n\n".join(waiting)))
             waiting = []
         else:
             folded.append(message)
     return [*folded, *map(HumanMessage, waiting)]
 
 
-def _joined(message: BaseMessage, text: str) -> BaseMessage:
-    return message.model_copy(update={"content": text})
+def _with_text(message: BaseMessage, *, before: str = "", after: str = "") -> BaseMessage:
+    """A message with text before or behind its own, which may be a list of parts."""
+    content = message.content
+    if isinstance(content, str):
+        joined: object = "\n\n".join(text for text in (before, content, after) if text)
+    else:
+        joined = [*([before] if before else []), *content, *([after] if after else [])]
+    return message.model_copy(update={"content": joined})

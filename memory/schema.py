@@ -42,7 +42,7 @@ turns = Table(
     tables,
     Column("session", String(200), primary_key=True),
     Column("number", Integer, primary_key=True, autoincrement=False),
-    Column("state", String(12), nullable=False),  # open, closed, interrupted
+    Column("state", String(12), nullable=False),  # open, paused, closed, interrupted
     Column("owner", Text, nullable=False),  # who has it open: see owners.py
     Column("question", Text, nullable=False),
     Column("at", Float, nullable=False),  # seconds since 1970

@@ -8,23 +8,24 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from sqlalchemy import Insert, Update, bindparam, delete, func, insert, select
+from sqlalchemy import Insert, Update, bindparam, delete, func, insert, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import IntegrityError
 
-from agentkit.errors import SessionBusyError, SessionError
+from agentkit.decisions import pending_of
+from agentkit.errors import InputError, SessionBusyError, SessionError
 from agentkit.memory import index, journal, owners, rows, schema
 from agentkit.memory.condense import Condense, Prepared, all_facts, prepare
 from agentkit.memory.journal import TurnKey
 from agentkit.memory.jsonable import storable
 from agentkit.memory.objects import MemoryObject
 from agentkit.memory.open_turn import OpenTurn
-from agentkit.memory.payloads import result_json, step_of, turn_json
-from agentkit.memory.reader import Reader
+from agentkit.memory.payloads import call_json, result_json, step_of, turn_json
+from agentkit.memory.reader import OVER, Reader
 from agentkit.memory.redact import Redact, redact_object, redact_step, redact_text, redact_turn
 from agentkit.memory.transfer import StoredTurn
 from agentkit.text import clean, shorten
-from agentkit.turn import Step, Turn
+from agentkit.turn import Step, StopReason, Turn, Usage
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
@@ -176,8 +177,52 @@ class Store(Reader):
             raise
         return OpenTurn(self, TurnKey(session, number, mark), condense)
 
+    def reopen(self, session: str, condense: Mapping[str, Condense]) -> tuple[OpenTurn, Turn]:
+        """Open the session's last turn again, if it was paused, interrupted, or left open by a dead process.
+
+        Returns:
+            It, and what is stored of it.
+
+        Raises:
+            SessionError: There is no such session.
+            SessionBusyError: It is running.
+            InputError: It is over.
+        """
+        mark = owners.take()
+        try:
+            with self._db.writing() as connection:
+                rows.lock(connection, session)
+                last = rows.last_turn(connection, session)
+                if last is None or last.state == "closed":
+                    self._must_exist(connection, session)
+                    raise _nothing_to_resume(session, last.number if last else 0)
+                if last.state == "open" and self._is_live(connection, session, last):
+                    raise _busy(session)
+                turn = self._so_far(connection, session, last)
+                if last.state == "interrupted":
+                    rows.forget_object(connection, session, last.number)
+                mine = (schema.turns.c.session == session, schema.turns.c.number == last.number)
+                now = {"state": "open", "owner": mark, "payload": None, "at": self._clock()}
+                connection.execute(update(schema.turns).where(*mine).values(now))
+        except BaseException:
+            owners.release(mark)
+            raise
+        return OpenTurn(self, TurnKey(session, turn.number, mark), condense, turn.steps), turn
+
+    def unfinished(self, session: str) -> Turn | None:
+        """The session's last turn, if it could be opened again."""
+        with self._db.reading() as connection:
+            last = rows.last_turn(connection, session)
+            if last is None:
+                self._must_exist(connection, session)
+            if last is None or last.state == "closed":
+                return None
+            if last.state == "open" and self._is_live(connection, session, last):
+                return None
+            return self._so_far(connection, session, last)
+
     def add_steps(self, key: TurnKey, first: int, steps: Sequence[Step], *, finished: bool = False) -> None:
-        """Write calls down before they run; with their results, if they are `finished`.
+        """Write calls down before they run; with their results, if they are `finished` or have one already.
 
         Raises:
             StoreError: They cannot be written, or somebody else has closed the turn; nothing is written then.
@@ -195,6 +240,31 @@ class Store(Reader):
         done = ((place, self._kept(step)) for place, step in results)
         written = [{**row, "at_place": place, "result": result_json(step)} for place, step in done]
         self._write(key, journal.ADD_RESULT, written)
+
+    def change_calls(self, key: TurnKey, calls: Sequence[tuple[int, Step]]) -> None:
+        """Write calls, and the result of those that have one, over what was written of them before.
+
+        Raises:
+            StoreError: They cannot be written, or somebody else has closed the turn; nothing is written then.
+        """
+        row = {"at": self._clock(), **key.guard()}
+        kept = ((place, self._kept(step)) for place, step in calls)
+        written = [
+            {**row, "at_place": place, "call": call_json(s), "result": None if s.result is None else result_json(s)}
+            for place, s in kept
+        ]
+        self._write(key, journal.CHANGE_CALL, written)
+
+    def pause(self, key: TurnKey, turn: Turn) -> None:
+        """Leave an open turn, whose steps are written, until it is opened again.
+
+        Raises:
+            StoreError: It cannot be written, or somebody else has closed the turn.
+        """
+        turn = storable(turn)
+        if self._redact is not None:
+            turn = storable(redact_turn(turn, self._redact))
+        self._write(key, journal.PAUSE_TURN, [{"payload": turn_json(turn), **key.guard()}])
 
     def close(self, key: TurnKey, turn: Turn, condense: Mapping[str, Condense]) -> None:
         """Close an open turn and add its object.
@@ -217,7 +287,12 @@ class Store(Reader):
                 return
             chain = tuple(step_of(key.session, key.number, *row) for row in written)
             broken = Turn(
-                input=question, steps=chain, session=key.session, number=key.number, stop_reason="interrupted"
+                input=question,
+                steps=chain,
+                session=key.session,
+                number=key.number,
+                stop_reason="interrupted",
+                usage=_used(chain),
             )
             prepared = Prepared(broken, all_facts(broken, condense))
             with self._db.writing() as connection:
@@ -243,9 +318,9 @@ class Store(Reader):
                 with self._db.writing() as connection:
                     rows.lock(connection, session)
                     last = rows.last_turn(connection, session)
-                    if last is None or last.state != "open":
+                    if last is None or last.state in OVER:
                         return write(connection, last.number + 1 if last else 1)
-                    if self._is_live(connection, session, last):
+                    if last.state == "open" and self._is_live(connection, session, last):
                         raise _busy(session)
             except IntegrityError:
                 continue  # another agentkit, without our lock, wrote a turn of that number in the meantime
@@ -257,6 +332,20 @@ class Store(Reader):
         query = select(func.max(step.at)).where(step.session == session, step.number == turn.number)
         latest = connection.execute(query).scalar()
         return owners.is_live(turn.owner, self._clock() - max(turn.at, latest or 0.0))
+
+    def _so_far(self, connection: Connection, session: str, last: Any) -> Turn:
+        _, written = rows.open_turn(connection, TurnKey(session, last.number, last.owner))
+        chain = tuple(step_of(session, last.number, *row) for row in written)
+        stop: StopReason = "needs_approval" if last.state == "paused" else "interrupted"
+        return Turn(
+            input=last.question,
+            steps=chain,
+            session=session,
+            number=last.number,
+            stop_reason=stop,
+            usage=_used(chain),
+            pending=pending_of(chain),
+        )
 
     def _write(self, key: TurnKey, statement: Insert | Update, written: Sequence[Mapping[str, Any]]) -> None:
         if written and not self._db.write(statement, written):
@@ -289,6 +378,17 @@ class Store(Reader):
         self._insert_turn(connection, turn, stored.state, stored.at)
         rows.insert_object(connection, remembered)
         index.add(connection, turn)
+
+
+def _used(chain: Sequence[Step]) -> Usage:
+    return sum((step.usage for step in chain if step.usage is not None), Usage())
+
+
+def _nothing_to_resume(session: str, number: int) -> InputError:
+    return InputError(
+        f"Session {shorten(session)!r} has nothing to resume: its last turn, number {number}, is over. "
+        "Ask it something with run()."
+    )
 
 
 def _busy(session: str) -> SessionBusyError:

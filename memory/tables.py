@@ -40,7 +40,7 @@ def _columns(lines: Sequence[str]) -> list[dict[str, str]] | None:
     for split in (_GAP.split, str.split):
         cells = [split(line.strip()) for line in lines]
         head, body = cells[0], cells[1:]
-        if body and len(body[0]) == len(head) + 1 and lines[0][:1].isspace():
+        if body and len(body[0]) == len(head) + 1 and (lines[0][:1].isspace() or body[0][0] == "0"):
             head = ["index", *head]
         tail = body[-1] if body else []
         if len(tail) > 1 and tail[0].startswith("[") and tail[-1].endswith("]"):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Sequence
 from enum import IntEnum
 from functools import lru_cache
 from typing import Any
@@ -11,13 +11,14 @@ from typing import Any
 MAX_NAME_WORDS = 5
 MAX_NAME_CHARS = 60
 MAX_IDENTIFIER_CHARS = 160
+MAX_CACHED_CHARS = 2000
 
 _DATE = re.compile(r"\d{4}-\d\d?-\d\d?|\d{1,2}[./]\d{1,2}[./]\d{2,4}|\d{4}/\d\d/\d\d")
 _STAMP = re.compile(r"(?:\d{4}-\d\d-\d\d[T ])?\d{1,2}:\d\d(?::\d\d(?:\.\d+)?)?(?: ?[AaPp][Mm])?(?:Z|[+-]\d\d:?\d\d)?")
 _NUMBER = re.compile(r"[-+]?[$€£¥]?\d[\d,]*(?:\.\d+)?%?")
 _MARKED = re.compile(r"[\d_@/\\#]|\w\.\w|\w-\w")
 _WORD = re.compile(r"[^\s,;()\[\]{}\"'`|*=<>]+")
-_THOUSANDS = re.compile(r"(?<=\d),(?=\d{3}\b)")
+_THOUSANDS = re.compile(r"(?<![\w.,-])\d{1,3}(?:,\d{3})+(?![\w-])")
 _EDGES = ".:!?-/$€£¥…"
 
 
@@ -83,13 +84,16 @@ def spell(value: Any) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
-def words(text: str, *, lower: bool = True) -> Iterator[str]:
+def words(text: str, *, lower: bool = True) -> Sequence[str]:
     """The words of a text, in small letters, without punctuation around them and commas within numbers."""
-    text = _THOUSANDS.sub("", text)
-    for word in _WORD.findall(text.lower() if lower else text):
-        bare = word.strip(_EDGES)
-        if bare:
-            yield bare
+    return _words(text, lower) if len(text) <= MAX_CACHED_CHARS else _words.__wrapped__(text, lower)
+
+
+@lru_cache(maxsize=4096)  # to find what fits a budget, the same texts are read again and again
+def _words(text: str, lower: bool) -> tuple[str, ...]:
+    text = _THOUSANDS.sub(lambda number: number[0].replace(",", ""), text)
+    bare = (word.strip(_EDGES) for word in _WORD.findall(text.lower() if lower else text))
+    return tuple(word for word in bare if word)
 
 
 def is_telling(word: str) -> bool:

@@ -29,20 +29,20 @@ def postgres_server() -> Iterator[str]:
             pytest.fail(NO_SERVER)
         pytest.skip(NO_SERVER)
     folder = Path(tempfile.mkdtemp(prefix="agentkit-pg-", dir="/tmp"))  # short: a socket's path has its limit
-    as_user = {}
+    user = None
     if os.geteuid() == 0:  # PostgreSQL refuses to run as root
-        user = "postgres" if shutil.which("id") and _exists("postgres") else "nobody"
+        user = "postgres" if _exists("postgres") else "nobody"
         shutil.chown(folder, user)
-        as_user = {"user": user, "extra_groups": []}
+    groups = None if user is None else ()
     data = folder / "data"
-    options = {"cwd": folder, "stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True, **as_user}
-    made = subprocess.run(
-        [programs / "initdb", "-D", data, "-U", "postgres", "-E", "UTF8", "--locale=C", "-A", "trust", "-N"], **options
-    )
-    assert made.returncode == 0, made.stdout
+    initdb = [programs / "initdb", "-D", data, "-U", "postgres", "-E", "UTF8", "--locale=C", "-A", "trust", "-N"]
+    made = subprocess.run(initdb, cwd=folder, capture_output=True, text=True, user=user, extra_groups=groups)
+    assert made.returncode == 0, made.stdout + made.stderr
     with (folder / "log").open("w") as log:
         command = [programs / "postgres", "-D", data, "-k", folder, "-c", "listen_addresses=", "-c", "fsync=off"]
-        server = subprocess.Popen(command, **(options | {"stdout": log}))
+        server = subprocess.Popen(
+            command, cwd=folder, stdout=log, stderr=subprocess.STDOUT, text=True, user=user, extra_groups=groups
+        )
     try:
         url = f"postgresql+psycopg://postgres@/postgres?host={folder}"
         _wait_for(url, server, folder / "log")

@@ -44,11 +44,12 @@ SCRIPT = [ADD, reply("3", usage=(20, 1))]
 
 def test_the_public_names_are_these():
     assert agentkit.__all__ == [
-        "Agent", "AgentKitError", "Artifact", "CassetteError", "Citation", "CohereChat", "ConfigError",
-        "GroundingError", "HistoryError", "InputError", "Limits", "ModelError", "Observation", "Outcome",
-        "Price", "SessionBusyError", "SessionError", "Step", "StopReason", "StoreError", "StoreVersionError",
-        "ToolCall", "ToolError",
-        "ToolPolicy", "Turn", "Usage", "UserError", "__version__", "policy_of", "validate_history", "with_policy",
+        "Agent", "AgentKitError", "Approve", "Artifact", "CassetteError", "Citation", "CohereChat", "CohereOptions",
+        "ConfigError", "DeadlineError", "Deny", "Edit", "GroundingError", "HistoryError", "HookError", "Hooks",
+        "InputError", "Limits", "ModelError", "Observation", "Outcome", "Price", "Refuse", "Resume", "RetryPolicy",
+        "SessionBusyError", "SessionError", "Step", "StopReason", "StoreError", "StoreVersionError", "ToolCall",
+        "ToolError", "ToolPolicy", "Turn", "Usage", "UserError", "__version__", "image", "policy_of",
+        "validate_history", "with_policy",
     ]  # fmt: skip
     assert agentkit.memory.__all__ == [
         "Action", "AugmentedChatMessageHistory", "Hit", "Memory", "MemoryObject", "OpenTurn", "RecallTool",
@@ -124,6 +125,16 @@ def test_batch_and_pipe():
     assert [out["output"] for out in agent.batch(["a", "b", "c"])] == ["A", "B", "C"]
     chain = agent | (lambda out: out["output"] + "!")
     assert chain.invoke("d") == "D!"
+
+
+def test_bind_and_with_config_name_the_session():
+    memory = Memory()
+    agent = Agent(model=ScriptedChat(["one", "two", "three", "four"]), memory=memory)
+    assert agent.bind(session="s").invoke("a")["turn"].session == "s"
+    assert asyncio.run(agent.bind(session="s").ainvoke("b"))["turn"].number == 2
+    assert list(agent.bind(session="s").stream("c"))[-1].turn.number == 3
+    configured = agent.with_config({"configurable": {"session": "s"}, "tags": ["mine"]})
+    assert configured.invoke({"input": "d"})["turn"].number == 4
 
 
 def test_without_a_session_each_run_is_its_own():

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 import agentkit
-from agentkit import Turn
+from agentkit import Step, Turn
 from agentkit.cli import main
 from agentkit.memory import Memory
 from agentkit.testing import CohereServer, cite, reply
@@ -97,14 +97,19 @@ def test_help_lists_the_commands(cli):
         "chat",
         "sessions",
         "show",
-        "eval",
         "extract",
+        "mcp",
+        "doctor",
+        "memory",
     ]
 
 
-@pytest.mark.parametrize("command", ["demo", "ask", "chat", "sessions", "show", "eval", "extract"])
+COMMANDS = ["demo", "ask", "chat", "sessions", "show", "extract", "doctor", "memory", "memory eval"]
+
+
+@pytest.mark.parametrize("command", COMMANDS)
 def test_every_command_has_help(cli, command):
-    code, out, _ = cli(command, "--help")
+    code, out, _ = cli(*command.split(), "--help")
     assert code == 0
     assert out.startswith(f"Usage: agentkit {command} ")
 
@@ -192,7 +197,7 @@ def test_files_of_the_interpreter_are_written_and_never_over_others(cli, serve, 
     (folder / "out").mkdir()
     (folder / "out" / "plot.png").write_text("mine")
     serve(reply(plan="Plot.", calls=[("python_interpreter", {"code": PLOT})]), "Done.")
-    code, out, err = cli("ask", "plot", "--data", "numbers.csv", "--allow-weak", "--files", "out")
+    code, out, err = cli("ask", "plot", "--data", "numbers.csv", "--files", "out")
     assert code == 0
     assert "\nFiles: plot.png\n" in out
     assert f"Wrote {Path('out/plot-2.png')}\n" in err
@@ -226,6 +231,28 @@ def test_chat_keeps_one_session_over_its_lines_and_shows_it_later(cli, serve):
     ]
     assert out.count("> Finished chain.") == out.count("Memory object:\n") == 3
     assert str(stored("agentkit.db", Memory.objects, info.name)[1]) in out
+
+    code, out, _ = cli("show", info.name, "--explain", "--max-tokens", "100")
+    assert code == 0
+    assert out.startswith(f"Before turn 4 of session {info.name!r}: replay=objects, a budget of 100 tokens.\n")
+    assert str(stored("agentkit.db", lambda m: m.explain(info.name, max_tokens=100))) in out
+    assert "human: I am Ann." in out
+
+
+def test_memory_eval_measures_exported_sessions(cli, folder):
+    find = Step(tool="find", tool_input={"name": "Ann"}, observation='{"order": "A-4471"}')
+    refund = Step(tool="refund", tool_input={"order": "A-4471"}, observation="ok")
+    with Memory() as memory:
+        memory.append("s", Turn(input="Find it.", steps=(find,), output="Found."))
+        memory.append("s", Turn(input="Refund it.", steps=(refund,), output="Done."))
+        memory.export("sessions.jsonl")
+    code, out, err = cli("memory", "eval", "sessions.jsonl", "--budget", "60", "--plot", "recall.png")
+    assert (code, err) == (0, "")
+    recall = {name.strip(): found for line in out.splitlines() for name, _, found in [line.partition("  ")]}
+    assert recall["human + AI"].split()[:2] == ["0.0", "0.0"]
+    assert recall["agentkit"].split()[:2] == ["100.0", "100.0"]
+    assert "agentkit at 60 tokens" in recall
+    assert (folder / "recall.png").read_bytes().startswith(b"\x89PNG")
 
 
 def test_chat_without_a_question_keeps_nothing_and_says_nothing(cli, serve):
@@ -403,8 +430,7 @@ def test_without_a_key_it_says_which_variable_to_set_and_leaves_no_database(cli,
         (["ask", "Hi", "--model", ""], ["model"]),
         (["ask", "Hi", "--max-steps", "0"], ["max_steps", "0"]),
         (["ask", "Hi", "--toml", "absent.toml"], ["absent.toml"]),
-        (["ask", "Hi", "--data", "absent.csv", "--allow-weak"], ["absent.csv"]),
-        (["ask", "Hi", "--data", "codes.toml"], ["--allow-weak"]),
+        (["ask", "Hi", "--data", "absent.csv"], ["absent.csv"]),
         (["ask", "Hi", "--memory", "codes.toml"], ["codes.toml"]),
         (["ask", "Hi", "--memory", "absent/folder/x.db"], ["absent"]),
         (["extract", "x", "--toml", "absent.toml"], ["absent.toml"]),
@@ -415,6 +441,11 @@ def test_without_a_key_it_says_which_variable_to_set_and_leaves_no_database(cli,
         (["sessions", "--memory", "codes.toml"], ["codes.toml"]),
         (["show", "s", "--memory", "absent.db"], ["absent.db", "--memory"]),
         (["show", "s", "--memory", "good.db"], ["'s'"]),
+        (["show", "other", "--memory", "good.db", "--max-tokens", "9"], ["--explain"]),
+        (["show", "other", "--memory", "good.db", "--explain", "--max-tokens", "0"], ["max_tokens", "0"]),
+        (["memory", "eval", "absent.jsonl"], ["absent.jsonl"]),
+        (["memory", "eval", "codes.toml"], ["codes.toml", "line 1"]),
+        (["memory", "eval", "codes.toml", "--system", "absent.txt"], ["absent.txt"]),
     ],
 )
 def test_bad_input_is_one_clear_line(cli, serve, folder, arguments, words):

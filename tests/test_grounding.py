@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
+import json
 from pathlib import Path
 
 import pytest
 from langchain_core.messages import AIMessage, HumanMessage, SystemMessage, ToolMessage
+from pydantic import SecretStr
 
-from agentkit import Citation, GroundingError, Observation, Step, Turn
+from agentkit import Agent, Citation, GroundingError, Observation, Step, Turn
+from agentkit.cohere_chat import CohereChat
+from agentkit.cohere_options import CohereOptions
+from agentkit.console import turn_text
 from agentkit.grounding import Evidence, check_citations, grounding_error, overlap, ungrounded
+from agentkit.memory import Memory
+from agentkit.testing import CohereServer, ScriptedChat, cite, reply
+from agentkit.testing.replies import Cite
 from agentkit.tools import Pattern, RegexExtractor
 
 CODES = RegexExtractor.from_toml(Path(__file__).parents[1] / "examples" / "product_codes.toml")
@@ -38,6 +47,18 @@ def loose(answer: str, *given: str, finder: RegexExtractor = CODES) -> list[str]
         (f'"a\\n{CODE}"', CODE, []),
         (CODE, "\\u0047" + CODE[1:], []),
         (CODE, CODE[:8] + " " + CODE[8:], [CODE]),
+        (CODE.lower(), "x", [CODE.lower()]),
+        (f"see `{CODE.lower()}`, {OTHER}", CODE, [CODE.lower(), OTHER][1:]),
+        (CODE.lower(), CODE, []),
+        (CODE.title(), CODE.lower(), []),
+        (f"id {UUID.upper()}", "x", [UUID.upper()]),
+        ("gleichberechtigt", "x", []),  # sixteen letters, and a word
+        (f"https://a.b/c?next=https%3A%2F%2F{CODE}", "x", [CODE]),
+        (CODE, f"https://a.b/c?next=https%3A%2F%2F{CODE}", []),
+        (CODE[:8] + "\u200b" + CODE[8:], "x", [CODE]),
+        (CODE[:8] + "\u200b" + CODE[8:], CODE, []),
+        ("".join(chr(ord(char) + 0xFEE0) for char in CODE), "x", [CODE]),
+        (f"**{CODE}**, _{CODE}_ and [it](https://a.b/{CODE})", "x", [CODE]),
     ],
 )
 def test_a_code_is_grounded_where_the_same_code_stands(answer: str, given: str, expected: list[str]) -> None:
@@ -142,3 +163,73 @@ def test_a_low_overlap_is_a_score_and_never_a_fault() -> None:
     assert overlap("the tallest tower", ["A tower, tall."]) == pytest.approx(1 / 3)
     assert overlap("…", ["x"]) is None
     assert overlap("word", []) is None
+
+
+# --- what a turn keeps of it ---------------------------------------------------------------------------------------
+
+
+def answering(citation: Cite | dict[str, object], **fields: object) -> Agent:
+    if isinstance(citation, Cite):
+        answer: object = reply(ANSWER, citations=[citation])
+    else:
+        answer = AIMessage(ANSWER, additional_kwargs={"citations": [citation]})
+    model = ScriptedChat([reply(calls=[("regex_extractor", {"user_query": CODE})]), answer])  # type: ignore[list-item]
+    return Agent(model=model, tools=[CODES], **fields)  # type: ignore[arg-type]
+
+
+def test_a_sound_citation_leaves_no_flag_and_no_key_that_an_older_reader_does_not_know() -> None:
+    turn = answering(cite(f'"{CODE}', call=0)).run(CODE)
+    assert turn.citations
+    assert turn.citation_flags == ()
+    assert "citation_flags" not in json.loads(turn.model_dump_json())
+    assert Turn.model_validate_json(turn.model_dump_json()).model_dump() == turn.model_dump()
+
+
+def wrong(*, source: str = "nowhere:0", start: int = 0, text: str = "[{") -> dict[str, object]:
+    return {"start": start, "end": start + len(text), "text": text, "sources": [{"type": "tool", "id": source}]}
+
+
+@pytest.mark.parametrize("way", ["run", "arun", "stream", "invoke"])
+def test_a_flag_is_kept_with_the_turn_in_memory_and_shown(way: str, tmp_path: Path) -> None:
+    expected = ("the citation of 0:2 has the source 'nowhere:0', which is no call of this turn and no document",)
+    with Memory(tmp_path / "chat.db") as memory:
+        agent = answering(wrong(), memory=memory)
+        if way == "run":
+            turn = agent.run(CODE, session="s")
+        elif way == "arun":
+            turn = asyncio.run(agent.arun(CODE, session="s"))
+        elif way == "stream":
+            turn = list(agent.stream(CODE, session="s"))[-1].turn  # type: ignore[union-attr]
+        else:
+            turn = agent.invoke(CODE, {"configurable": {"session": "s"}})["turn"]
+        (kept,) = memory.turns("s")
+    assert turn.citation_flags == expected
+    assert kept.citation_flags == expected
+    assert Turn.model_validate_json(turn.model_dump_json()).citation_flags == expected
+    assert f"Citation flagged: {expected[0]}\n" in turn_text(turn)
+
+
+def test_a_flag_repeats_no_word_of_the_answer_so_that_redaction_cannot_miss_one() -> None:
+    turn = answering(wrong(text="secret words")).run(CODE)
+    assert turn.citation_flags[0] == "the citation of 0:12 has another text than the answer there"
+    assert not any(word in flag for flag in turn.citation_flags for word in ("secret", "objref"))
+
+
+def test_a_call_of_the_chat_history_may_be_cited() -> None:
+    call = {"name": "look_up", "args": {"a": CODE}, "id": "old", "type": "tool_call"}
+    history = [HumanMessage("q"), AIMessage("", tool_calls=[call]), ToolMessage("ok", tool_call_id="old")]
+    answer = AIMessage(ANSWER, additional_kwargs={"citations": [wrong(source="old:0")]})
+    agent = Agent(model=ScriptedChat([answer]))
+    turn = agent.invoke({"input": "again", "chat_history": [*history, AIMessage("done")]})["turn"]
+    assert turn.citations
+    assert turn.citation_flags == ()
+
+
+def test_a_document_given_with_the_models_options_may_be_cited() -> None:
+    with CohereServer([reply("Paris", citations=[cite("Paris", document="doc-0")])]) as server:
+        options = CohereOptions(documents=["Paris is the capital of France."])
+        key = SecretStr("k")
+        model = CohereChat(model="command-a-03-2025", cohere_api_key=key, base_url=server.url, options=options)
+        turn = Agent(model=model).run("which?")
+    assert turn.citations[0].sources == ("doc-0",)
+    assert turn.citation_flags == ()

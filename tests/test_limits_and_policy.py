@@ -28,7 +28,7 @@ def test_bad_limits(given, said):
     assert said in str(caught.value)
 
 
-@pytest.mark.parametrize("given", [{"timeout_s": 0}, {"timeout_s": "soon"}, {"retry": -1}, {"approval": True}])
+@pytest.mark.parametrize("given", [{"timeout_s": 0}, {"timeout_s": "soon"}, {"retry": -1}, {"approval": "yes"}])
 def test_bad_policies(given):
     with pytest.raises(ConfigError, match="ToolPolicy"):
         ToolPolicy(**given)

@@ -162,6 +162,7 @@ def test_a_redacted_secret_is_nowhere(place):
         assert first.model_copy(update={"number": 2}) == second
         assert second.input == "[hidden]?"
         assert second.steps[0].tool_input == {"[hidden]": {"deep": ["[hidden]"]}, "phone": "[number]", "count": 3}
+        assert second.steps[0].result is not None
         assert second.steps[0].result.artifacts[0].data == b"a,b\n[hidden],1"
         assert second.output == "It, [hidden]."
         (moved,) = second.citations

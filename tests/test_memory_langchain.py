@@ -1,8 +1,11 @@
 import asyncio
+import runpy
+from pathlib import Path
 
 import pytest
 from langchain_core.messages import AIMessage, HumanMessage, SystemMessage, ToolMessage
 from langchain_core.prompts import ChatPromptTemplate, MessagesPlaceholder
+from langchain_core.runnables import RunnableConfig
 from langchain_core.runnables.history import RunnableWithMessageHistory
 from langchain_core.tools import tool
 
@@ -116,7 +119,7 @@ def test_runnable_with_message_history(memory, sync):
         input_messages_key="question",
         history_messages_key="history",
     )
-    config = {"configurable": {"session_id": "s"}}
+    config: RunnableConfig = {"configurable": {"session_id": "s"}}
 
     async def converse() -> list[str]:
         asked = [{"question": "I am Anna."}, {"question": "My name?"}]
@@ -138,7 +141,7 @@ def test_runnable_with_message_history(memory, sync):
 def test_runnable_over_plain_messages(memory):
     model = ScriptedChat(["One.", "Two."])
     chain = RunnableWithMessageHistory(model, lambda session_id: AugmentedChatMessageHistory(memory, session_id))
-    config = {"configurable": {"session_id": "s"}}
+    config: RunnableConfig = {"configurable": {"session_id": "s"}}
     chain.invoke([HumanMessage("first")], config)
     chain.invoke([HumanMessage("second")], config)
     assert texts(model.requests[1].messages) == ["first", "One.", "second"]
@@ -171,16 +174,16 @@ def test_create_agent(memory, sync, kept):
         middleware=[AugmentedMemoryMiddleware(memory)],
         checkpointer=InMemorySaver() if kept else None,
     )
-    config = {"configurable": {"thread_id": "s"}}
+    config: RunnableConfig = {"configurable": {"thread_id": "s"}}
     questions = [{"messages": [("human", q)]} for q in ("Order the shoes.", "The number?")]
 
     async def converse() -> list[str]:
         return [(await agent.ainvoke(q, config))["messages"][-1].text for q in questions]
 
-    if sync:
-        said = [agent.invoke(q, config)["messages"][-1].text for q in questions]
-    else:
-        said = asyncio.run(converse())
+    def converse_sync() -> list[str]:
+        return [agent.invoke(q, config)["messages"][-1].text for q in questions]
+
+    said = converse_sync() if sync else asyncio.run(converse())
     assert said == ["It is ordered.", "It is ORD-4471."]
     assert [r.tools for r in model.requests] == [("look",), ("look",), ("look", "recall"), ("look", "recall")]
     shown = model.requests[2].messages
@@ -199,6 +202,19 @@ def test_create_agent_needs_a_session(memory):
     agent = agents.create_agent(ScriptedChat(["a"]), [look], middleware=[AugmentedMemoryMiddleware(memory)])
     with pytest.raises(SessionError, match='belongs in config."configurable"'):
         agent.invoke({"messages": [("human", "q")]})
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [("langchain_history", "Model: It is ORD-4471."), ("langchain_agent", "The payment failed with code XK-9917-B.")],
+)
+def test_the_examples(capsys, name, said):
+    if name == "langchain_agent":
+        pytest.importorskip("langchain.agents")
+    path = Path(__file__).parent.parent / "examples" / f"{name}.py"
+    assert len(path.read_text().splitlines()) <= 60
+    runpy.run_path(str(path), run_name="__main__")
+    assert said in capsys.readouterr().out
 
 
 def test_a_turn_of_no_messages():

@@ -7,7 +7,8 @@ from langchain_core.messages import AIMessage, HumanMessage, SystemMessage, Tool
 
 from agentkit import ConfigError, InputError, Observation, Step, StopReason, Turn, validate_history
 from agentkit.memory import Memory, estimate_tokens
-from agentkit.memory.replay import MESSAGE_TOKENS, ReplayMode
+from agentkit.memory.replay import MESSAGE_TOKENS, ReplayMode, fold_notes, replay
+from agentkit.memory.summarise import summarise
 
 PLOT = "plt.plot(df['time'], df['revenue'])\nplt.savefig('revenue_plot.png')"
 MODES = ["none", "answers", "dialogue", "objects", "calls"]
@@ -52,7 +53,7 @@ GOLDEN = {
             "Record of t1:\n"
             "python_interpreter code=df = pd.read_csv('revenue.csv') → failed: FileNotFoundError: revenue.csv\n"
             "python_interpreter code=df = pd.read_csv('revenue_table.csv') → "
-            "variables {name: df, type: DataFrame, shape: 12, 4}",
+            "variables {name=df, type=DataFrame, shape=[12, 4]}",
         ),
         ANSWERED[0],
         ASKED[1],
@@ -62,7 +63,8 @@ GOLDEN = {
             "python_interpreter\n"
             "  code:\n"
             "    plt.plot(df['time'], df['revenue'])\n"
-            "    plt.savefig('revenue_plot.png')",
+            "    plt.savefig('revenue_plot.png')\n"
+            "  → files=revenue_plot.png",
         ),
         ANSWERED[1],
         ASKED[2],
@@ -72,11 +74,11 @@ GOLDEN = {
         ASKED[0],
         ("ai", [("t1.s1", "df = pd.read_csv('revenue.csv')"), ("t1.s2", "df = pd.read_csv('revenue_table.csv')")]),
         ("tool", "t1.s1 failed: FileNotFoundError: revenue.csv"),
-        ("tool", "t1.s2 variables {name: df, type: DataFrame, shape: 12, 4}"),
+        ("tool", "t1.s2 variables {name=df, type=DataFrame, shape=[12, 4]}"),
         ANSWERED[0],
         ASKED[1],
         ("ai", [("t2.s1", PLOT)]),
-        ("tool", "t2.s1 (nothing new)"),
+        ("tool", "t2.s1 files=revenue_plot.png"),
         ANSWERED[1],
         ASKED[2],
         ANSWERED[2],
@@ -160,6 +162,7 @@ def test_any_session_replays_as_a_valid_history_that_only_grows(turns, mode: Rep
             now = memory.replay("s")
             assert now[: len(before)] == before, "an older replay is a prefix of a newer one"
             validate_history([*now, HumanMessage("next?")])
+            validate_history([*fold_notes(now), HumanMessage("next?")])
             before = now
         assert memory.replay("s") == before
 
@@ -185,22 +188,87 @@ def test_no_replay_is_over_its_budget(turns, mode: ReplayMode, max_tokens, count
     assert used <= max_tokens
 
 
-def test_a_budget_keeps_the_newest_turns_whole_and_counts_the_others():
+def test_a_budget_keeps_the_newest_turn_whole_and_the_others_in_short():
     turns = [Turn(input=f"question {i}", output=f"answer {i}") for i in range(1, 10)]
     memory = memory_of(turns, "dialogue", count_tokens=words)
     full = memory.replay("s")
-    assert memory.replay("s", max_tokens=len(full) * 6) == full
-    left_out, *shown = memory.replay("s", max_tokens=50)
-    assert isinstance(left_out, SystemMessage)
-    assert left_out.content == f"[{9 - len(shown) // 2} earlier turns left out: use recall.]"
-    assert plain(shown) == plain(full)[-len(shown) :]
-    assert len(shown) >= 2
+    assert memory.replay("s", max_tokens=len(full) * 3) == full
+    replayed = plain(memory.replay("s", max_tokens=40))
+    assert replayed[-2:] == [("human", "question 9"), ("ai", "answer 9")]
+    kind, text = replayed[0]
+    left_out, *lines = text.split("\n")
+    assert (kind, left_out, lines) == ("system", "[4 earlier turns left out: use recall.]", [])
+    assert replayed[1] == ("human", "question 5"), "words that are short anyway are not cut"
 
 
-def test_a_newest_turn_that_does_not_fit_keeps_its_question_and_its_answer():
-    memory = memory_of([CONVERSATION[1]], "objects", count_tokens=words)
-    question, *_, answer = plain(memory.replay("s", max_tokens=16))
-    assert (question, answer) == (ASKED[1], ANSWERED[1])
+def test_when_nothing_else_fits_one_line_counts_the_turns():
+    turns = [Turn(input="a long question " * 40, output="a long answer " * 40) for _ in range(3)]
+    memory = memory_of(turns, "objects", count_tokens=words)
+    assert plain(memory.replay("s", max_tokens=8)) == [("system", "[3 earlier turns left out: use recall.]")]
+    with pytest.raises(InputError, match="not even the line"):
+        memory.replay("s", max_tokens=7)
+
+
+def test_a_newest_turn_that_does_not_fit_keeps_its_question_and_the_gist_of_its_answer():
+    long = Turn(input="plot it", output="Here is the plot. " * 200, steps=CONVERSATION[1].steps)
+    memory = memory_of([long], "objects", count_tokens=words)
+    question, *_, answer = plain(memory.replay("s", max_tokens=60))
+    assert question == ("human", "plot it")
+    assert answer[0] == "ai" and answer[1].startswith("Here is the plot.") and answer[1].endswith("…")
+
+
+def test_the_code_of_the_plot_is_replayed_whole():
+    memory = memory_of(CONVERSATION[:2], "objects", count_tokens=words)
+    for max_tokens in (None, 60):
+        code = "\n".join(f"    {line}" for line in PLOT.split("\n"))
+        assert any(code in str(m.content) for m in memory.replay("s", max_tokens=max_tokens))
+
+
+def test_notes_folded_into_the_question_for_models_without_system_messages_in_mid_list():
+    folded = fold_notes([SystemMessage("preamble"), *memory_of(CONVERSATION, "objects").replay("s")])
+    assert [m.type for m in folded] == ["system", "human", "ai", "human", "ai", "human", "ai"]
+    assert folded[1].content == (
+        f"{CONVERSATION[0].input}\n\n[Record of earlier work, not part of the message]\n"
+        f"{GOLDEN['objects'][1][1]}\n[End of record]"
+    )
+    validate_history([*folded, HumanMessage("next?")])
+
+
+def orders(numbers) -> list[Turn]:
+    return [
+        Turn(
+            input=f"What of order A-{n}?",
+            steps=(Step(tool="get_order", tool_input={"id": f"A-{n}"}, observation=f'{{"sku": "S-{n}", "qty": {n}}}'),),
+            output="It is on its way, and will reach you in the course of the week. " * 3,
+        )
+        for n in numbers
+    ]
+
+
+def test_a_long_session_mostly_only_grows_at_its_end_and_reads_only_its_newest_objects():
+    objects = [
+        summarise(turn.model_copy(update={"session": "s", "number": n})) for n, turn in enumerate(orders(range(90)), 1)
+    ]
+    grown, before, read = 0, None, []
+    for n in range(60, 91):
+        newest_first = (read.append(o.number) or o for o in reversed(objects[:n]))
+        now = replay(newest_first, "objects", max_tokens=2500, count=estimate_tokens)
+        if before is not None:
+            grown += now[: len(before)] == before
+        before = now
+    assert grown >= 24, "of 30 new turns, at least four of five leave what was there"
+    assert min(read) > 5
+    assert "use recall" in str(before[0].content)
+
+
+def test_explain_says_what_was_shown_condensed_and_left_out():
+    memory = memory_of(orders(range(1, 30)), "objects", count_tokens=words)
+    said = memory.explain("s", max_tokens=400)
+    assert said.tokens <= 400 < said.full_tokens and said.saved_tokens == said.full_tokens - said.tokens
+    assert said.left_out and said.left_out[0] == 1 and said.turns[-1].form == "results condensed"
+    assert f"{len(said.turns) - len(said.left_out)} of 29 turns are shown" in str(said)
+    assert memory.explain("s", 3).turn == 3 and len(memory.explain("s", 3).turns) == 2
+    assert "no budget" in str(memory.explain("s", 1))
 
 
 @pytest.mark.parametrize("max_tokens", [0, -1, 1.5, "10", True])

@@ -120,10 +120,9 @@ SENSES = {"car": "vehicle", "automobile": "vehicle", "truck": "vehicle", "dog": 
 class Senses(Embeddings):
     """Words of one sense have one vector: what a real model does, small enough to see through."""
 
-    model = "senses-1"
-
     def __init__(self) -> None:
         self.embedded: list[str] = []
+        self.model = "senses-1"
         self.broken = False
 
     def embed_documents(self, texts: list[str]) -> list[list[float]]:
@@ -140,7 +139,7 @@ class Senses(Embeddings):
     def _vector(self, text: str) -> list[float]:
         vector = [0.0] * 64
         for word in re.findall(r"\w+", text.lower()):
-            vector[int(hashlib.md5(SENSES.get(word, word).encode()).hexdigest(), 16) % 64] += 1
+            vector[int(hashlib.md5((SENSES.get(word) or word).encode()).hexdigest(), 16) % 64] += 1
         return vector
 
 
@@ -206,7 +205,9 @@ def test_recall_pages_long_observations_and_loses_nothing(memory):
     text = "\n".join(f"row {i}: {'x' * (i % 90)}" for i in range(400))
     memory.append("s", turn("q", "a", text))
     first = recall(memory, reference="t1.s1")
-    pages = int(re.search(r"page 1 of (\d+) \(go on with page=2\)", first)[1])
+    head = re.search(r"page 1 of (\d+) \(go on with page=2\)", first)
+    assert head is not None
+    pages = int(head[1])
     assert pages == len(text) // (PAGE_CHARS * 0.9) + 1
     opened = [recall(memory, reference="t1.s1", page=n) for n in range(1, pages + 1)]
     assert all(len(page) <= PAGE_CHARS + 80 for page in opened)

@@ -12,6 +12,7 @@ from sqlalchemy import text
 from agentkit import (
     Artifact,
     ConfigError,
+    InputError,
     Observation,
     SessionBusyError,
     SessionError,
@@ -85,6 +86,49 @@ def test_an_interrupted_turn_keeps_what_was_done_and_says_what_is_unknown(memory
     assert "outcome unknown" in unknown.observation
     assert "outcome unknown" in str(memory.replay("s")[1].content)
     assert memory.append("s", TURN).number == 2
+
+
+def test_an_interrupted_turn_is_taken_up_again(memory):
+    memory.append("s", TURN)
+    running = memory.begin("s", "do it")
+    running.calls([CALL, OTHER])
+    running.results([DONE])
+    running.interrupt()
+    assert memory.search("s", "send")
+    assert memory.unfinished("s") == memory.turns("s")[1]
+    again, turn = memory.resume("s")
+    assert (turn.number, turn.input, [s.result.error for s in turn.steps]) == (2, "do it", [None, "interrupted"])
+    assert [t.number for t in memory.turns("s")] == [o.number for o in memory.objects("s")] == [1]
+    assert memory.search("s", "send") == [], "what is not over is not found"
+    assert memory.unfinished("s") is None, "it is running"
+    with pytest.raises(SessionBusyError):
+        memory.resume("s")
+    sent = OTHER.model_copy(update={"observation": "ok", "ok": True, "result": Observation(content="ok")})
+    again.results([sent])
+    finished = again.finish(turn.model_copy(update={"steps": (DONE, sent), "output": "3", "stop_reason": "answered"}))
+    assert memory.turns("s")[1] == finished
+    assert len(memory.search("s", "send")) == 1
+    with pytest.raises(InputError, match="has nothing to resume: its last turn, number 2, is over"):
+        memory.resume("s")
+
+
+def test_a_paused_turn_waits_and_its_calls_can_be_changed(memory):
+    waiting = Observation(content="it waits", ok=False, error="needs_approval")
+    paused = OTHER.model_copy(update={"observation": "it waits", "result": waiting})
+    running = memory.begin("s", "do it")
+    running.calls([CALL, paused])
+    running.results([DONE])
+    told = running.pause(Turn(input="do it", steps=(DONE, paused), stop_reason="needs_approval"))
+    assert (told.session, told.number) == ("s", 1)
+    assert memory.turns("s") == []
+    assert memory.replay("s") == []
+    found = memory.unfinished("s")
+    assert (found.stop_reason, found.steps, [c.id for c in found.pending]) == ("needs_approval", (DONE, paused), ["c2"])
+    again, _ = memory.resume("s")
+    again.calls([OTHER.model_copy(update={"tool_input": {"to": "y"}})])
+    again.interrupt()
+    (turn,) = memory.turns("s")
+    assert (turn.steps[1].tool_input, turn.steps[1].result.error) == ({"to": "y"}, "interrupted")
 
 
 def test_one_open_turn_a_session(memory):
@@ -225,7 +269,7 @@ def test_who_was_taken_for_dead_cannot_close_its_turn(tmp_path):
     with Memory(tmp_path / "m.db") as memory:
         late = memory.begin("s", "q")
         with sqlite3.connect(tmp_path / "m.db") as other:
-            other.execute("UPDATE agentkit_turn SET owner = 'damaged'")
+            other.execute("UPDATE agentkit_turn SET owner = '1'")
         other.close()
         memory.append("s", TURN)
         with pytest.raises(StoreError, match="was closed by another process"):

@@ -19,9 +19,17 @@ from agentkit.tools.python.execution import Execution
 from agentkit.tools.python.frames import MAX_FRAME_BYTES, FrameError, FrameReader, Hello, Output, Reply, decode, encode
 
 
+@pytest.fixture(params=["L1", "L3"])
+def python(request):
+    """One at the lowest level, and one at the highest there is here."""
+    with PythonInterpreter(max_isolation=request.param, allow_weak=True, timeout_s=60) as interpreter:
+        yield interpreter
+
+
 @pytest.fixture
-def python():
-    with PythonInterpreter(allow_weak=True, timeout_s=60) as interpreter:
+def weak():
+    """Not walled in: its code may start programs, and the test sees its files and process numbers."""
+    with PythonInterpreter(max_isolation="L1", allow_weak=True, timeout_s=60) as interpreter:
         yield interpreter
 
 
@@ -56,7 +64,8 @@ def test_variables_output_and_the_last_value(python):
     assert python.execute("__name__").value == "'__main__'"
 
 
-def test_raw_writes_and_programs_are_captured(python):
+def test_raw_writes_and_programs_are_captured(weak):
+    python = weak
     done = python.execute("import os; os.write(1, b'one\\n'); os.write(2, b'two\\n'); os.system('echo three'); None")
     assert (done.stdout, done.stderr) == ("one\nthree\n", "two\n")
     python.execute("import os, sys; os.close(1); sys.stdout.close(); sys.stderr = None")
@@ -109,9 +118,15 @@ def test_a_cell_that_fails_does_not_end_the_session(shared, code, said):
     assert shared.execute("kept", session="failing").value == "1"
 
 
+@pytest.fixture(scope="module", params=["L1", "L3"])
+def shared(request):
+    with PythonInterpreter(max_isolation=request.param, allow_weak=True, timeout_s=60) as interpreter:
+        yield interpreter
+
+
 @pytest.fixture(scope="module")
-def shared():
-    with PythonInterpreter(allow_weak=True, timeout_s=60) as interpreter:
+def weak_shared():
+    with PythonInterpreter(max_isolation="L1", allow_weak=True, timeout_s=60) as interpreter:
         yield interpreter
 
 
@@ -143,7 +158,7 @@ def test_texts_that_grow_when_spelled_out_do_not_end_the_session(shared, code):
 @pytest.mark.parametrize("code", ["", "  \n", "1" * 1_000_001], ids=["empty", "blank", "long"])
 def test_code_that_is_not_run(shared, code):
     done = shared.execute(code)
-    assert not done.ok and done.error and done.isolation.level == "L1"
+    assert not done.ok and done.error and done.isolation == shared.execute("1").isolation
 
 
 def test_calls_that_make_no_sense(shared):
@@ -173,8 +188,11 @@ def test_a_cell_cannot_break_the_runner(shared):
     shared.execute("import signal; signal.signal(signal.SIGINT, signal.SIG_IGN); globals().clear()", session=session)
     done = shared.execute("while True: pass", session=session, timeout_s=0.3)
     assert "Variables are kept" in done.error
-    shared.execute("import os\nif os.fork() == 0: print('copy')\nelse: os.wait()", session=session)
-    assert shared.execute("5", session=session).value == "5"
+
+
+def test_a_copy_of_the_process_does_not_answer(weak_shared):
+    weak_shared.execute("import os\nif os.fork() == 0: print('copy')\nelse: os.wait()", session="copied")
+    assert weak_shared.execute("5", session="copied").value == "5"
 
 
 def test_a_forged_reply_ends_the_session_and_not_the_host(shared):
@@ -234,12 +252,13 @@ def test_tables_and_figures(shared):
     assert [f.file for f in done.figures] == ["plain.png"] and done.files == ("plain.png",)
 
 
-def test_files(tmp_path):
+@pytest.mark.parametrize("level", ["L1", "L2", "L3"])
+def test_files(tmp_path, level):
     (tmp_path / "in.csv").write_text("a\n1\n")
     (tmp_path / "elsewhere" / "below").mkdir(parents=True)
     (tmp_path / "elsewhere" / "below").chmod(0o755)
     (tmp_path / "elsewhere" / "below" / "f").write_text("kept")
-    with PythonInterpreter(data=[tmp_path / "in.csv"], allow_weak=True) as python:
+    with PythonInterpreter(data=[tmp_path / "in.csv"], max_isolation=level, allow_weak=True) as python:
         code = (
             "import os\nprint(open('in.csv').read())\nos.mkdir('out')\nopen('out/t.csv', 'w').write('b')\n"
             "os.symlink('/etc/hostname', 'link.txt'); os.link('in.csv', 'hard.csv'); os.mkfifo('pipe')\n"
@@ -271,7 +290,7 @@ def test_many_files_are_counted_not_listed(shared):
 
 def test_a_working_folder_that_is_gone_is_made_anew(tmp_path):
     (tmp_path / "in.csv").write_text("a")
-    with PythonInterpreter(data=[tmp_path / "in.csv"], allow_weak=True) as python:
+    with PythonInterpreter(data=[tmp_path / "in.csv"], max_isolation="L1", allow_weak=True) as python:
         for away in ("shutil.rmtree(d)", f"os.rename(d, d + 'x'); os.symlink('{tmp_path}', d)"):
             python.execute(f"import os, shutil; d = os.getcwd(); {away}; os._exit(0)")
             done = python.execute("import os; open('new', 'w').close(); sorted(os.listdir())")
@@ -279,7 +298,8 @@ def test_a_working_folder_that_is_gone_is_made_anew(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["in.csv"]
 
 
-def test_folders_are_removed_whatever_the_code_made_of_them(python, tmp_path):
+def test_folders_are_removed_whatever_the_code_made_of_them(weak, tmp_path):
+    python = weak
     (tmp_path / "below").mkdir(mode=0o755)
     code = (
         "import os; d = os.getcwd()\nos.mkdir('shut'); os.symlink({!r}, 'shut/link'); os.chmod('shut', 0)\n"
@@ -329,7 +349,8 @@ def test_clean_up_of_interrupted_code_is_not_interrupted_again(shared):
     assert (done.cause, done.stdout, done.lost) == ("timeout", "clean\n", ())
 
 
-def test_what_does_not_stop_is_killed_with_its_children(shared):
+def test_what_does_not_stop_is_killed_with_its_children(weak_shared):
+    shared = weak_shared
     session = "stubborn"
     child = shared.execute("import subprocess; x = 1; p = subprocess.Popen(['sleep', '99']); p.pid", session=session)
     code = "import time\nwhile True:\n    try: time.sleep(99)\n    except BaseException: pass"
@@ -371,7 +392,8 @@ def test_the_oldest_idle_session_is_closed_and_told(python):
     assert python.execute("2", session="first").notice == ""
 
 
-def test_close_ends_processes_and_folders(python):
+def test_close_ends_processes_and_folders(weak):
+    python = weak
     done = python.execute("import os; os.getpid(), os.getcwd()")
     pid, folder = eval(done.value)
     other = int(python.execute("import os; os.getpid()", session="other").value)
@@ -399,7 +421,7 @@ def test_closing_a_session_that_runs(shared):
 def test_no_process_outlives_the_program(tmp_path, ending):
     program = (
         "import time, threading\nfrom agentkit.tools import PythonInterpreter\n"
-        "python = PythonInterpreter(allow_weak=True)\n"
+        "python = PythonInterpreter(max_isolation='L1', allow_weak=True)\n"
         "print(python.execute('import os; os.getpid()').value, flush=True)\n"
         "threading.Thread(target=python.execute, args=('import time\\ntime.sleep(99)',), daemon=True).start()\n"
         f"time.sleep(0.3)\n{ending}\n"
@@ -421,7 +443,9 @@ def test_a_process_survives_the_thread_that_made_it(python):
 # --- side by side --------------------------------------------------------------------------------------------
 
 
-def test_sessions_run_at_once_and_calls_of_one_in_turn(python):
+def test_sessions_run_at_once_and_calls_of_one_in_turn(weak):
+    python = weak
+
     async def run():
         meet = "import os, time\nopen({!r}, 'w').close()\nwhile not os.path.exists({!r}): time.sleep(0.01)"
         home = Path(python.execute("import os, time; n = 0; os.getcwd()").value.strip("'"))
@@ -463,7 +487,9 @@ def test_cancelling_interrupts_the_code(python):
     assert asyncio.run(run()).value == "1"
 
 
-def test_a_call_cancelled_while_it_waits_is_not_run(python):
+def test_a_call_cancelled_while_it_waits_is_not_run(weak):
+    python = weak
+
     async def run():
         home = Path((await python.aexecute("import os; os.getcwd()")).value.strip("'"))
         first = asyncio.create_task(python.aexecute("import time\nwhile not os.path.exists('go'): time.sleep(0.01)"))
@@ -537,13 +563,13 @@ def test_the_description_names_what_is_there(tmp_path):
 # --- making one ----------------------------------------------------------------------------------------------
 
 
-def test_weak_isolation_must_be_accepted(shared):
+def test_weak_isolation_must_be_accepted(weak_shared):
     for level in ("L1", "L2", "L3"):
         with pytest.raises(ConfigError, match=r"L1 only.*allow_weak=True"):
-            PythonInterpreter(min_isolation=level)
+            PythonInterpreter(min_isolation=level, max_isolation="L1")
     with pytest.raises(ConfigError, match="'L1', 'L2' or 'L3'"):
-        PythonInterpreter(min_isolation="L4", allow_weak=True)  # type: ignore[arg-type]
-    isolation = shared.execute("1").isolation
+        PythonInterpreter(min_isolation="L4", allow_weak=True)
+    isolation = weak_shared.execute("1").isolation
     assert isolation.level == "L1" and "seccomp" in isolation.missing and isolation.fix
 
 

@@ -1,6 +1,9 @@
 """The README's programs run, as they stand there."""
 
+import json
+import logging
 import re
+import shlex
 from pathlib import Path
 
 import pytest
@@ -31,6 +34,20 @@ def test_every_program_is_tested():
     assert set(PROGRAMS) <= tested
 
 
+def test_the_toml_is_a_file_of_patterns_and_its_command_says_what_the_text_says(here, capsys):
+    from agentkit.cli import main
+
+    (content,) = re.findall(r"```toml\n(.*?)```", README, re.DOTALL)
+    Path("codes.toml").write_text(content, encoding="utf-8")
+    (command,) = re.findall(r"^    agentkit (.*--toml codes.toml)$", README, re.MULTILINE)
+    with pytest.raises(SystemExit) as ended:
+        main(shlex.split(command))
+    assert ended.value.code == 0
+    printed = json.loads(capsys.readouterr().out)
+    assert [found["value"] for found in printed["matches"]] == ["ORD-000123"]
+    assert [miss["raw"] for miss in printed["near_misses"]] == ["ORD-0001234"]
+
+
 def run(name, **given):
     names = dict(given)
     exec(compile(PROGRAMS[name], f"README.md: {name}", "exec"), names)
@@ -47,6 +64,66 @@ def test_first(here, monkeypatch, capsys):
         turn = run("first")["turn"]
     assert capsys.readouterr().out == "One: GLCMS004AGTCAMIS.\n"
     assert turn.steps[0].observation == '{"objref": ["GLCMS004AGTCAMIS"]}'
+
+
+def test_options(monkeypatch):
+    monkeypatch.setenv("COHERE_API_KEY", "test-key")
+    with CohereServer([reply(status=503, headers={"Retry-After": "0"}), "fine"]) as server:
+        monkeypatch.setenv("CO_API_URL", server.url)
+        assert run("options")["agent"].run("go").output == "fine"
+        assert server.requests[0].body["seed"] == 7
+
+
+def test_logging(caplog):
+    from agentkit import Agent
+
+    level = logging.getLogger("agentkit").level
+    try:
+        run("logging", agent=Agent(model=ScriptedChat(["[]"])))
+    finally:
+        logging.getLogger("agentkit").setLevel(level)
+    started, finished = [record.getMessage() for record in caplog.records]
+    assert started == "turn started: session=s3"
+    assert finished.startswith("turn finished: session=s3 number=0 stop=answered steps=0 model_calls=1 ")
+
+
+def test_approval(here, capsys):
+    @tool(description="Pays.")
+    def pay(to: str, amount: int) -> str:
+        raise AssertionError("it was refused")
+
+    script = [reply(calls=[("pay", {"to": "Ada", "amount": 500})]), "I may not."]
+    names = run("approval", chat_model=ScriptedChat(script), pay=pay)
+    names["agent"].memory.close()
+    assert capsys.readouterr().out == "pay {'to': 'Ada', 'amount': 500}\n"
+    assert names["turn"].output == "I may not."
+    assert names["turn"].steps[0].observation == "pay was not called: it was refused: over the budget."
+
+
+def test_hooks(capsys):
+    @tool(description="Sends.")
+    def send(to: str) -> str:
+        return "sent, the password is hunter2"
+
+    script = [reply(calls=[("send", {"to": "a@b.org"}), ("send", {"to": "a@example.com"})]), "Done."]
+    turn = run("hooks", chat_model=ScriptedChat(script), send=send)["agent"].run("go")
+    assert [step.observation for step in turn.steps] == [
+        "send was not called: it was refused: mail goes to example.com only.",
+        "sent, the password is [password]",
+    ]
+    assert capsys.readouterr().out == "0.0\n"
+
+
+def test_resume(here):
+    from agentkit import Agent, ModelError
+    from agentkit.memory import Memory
+
+    with Memory("agentkit.db") as memory, pytest.raises(ModelError):
+        broken = ScriptedChat([reply(calls=[("my_tool", {"x": 1})]), ModelError("gone")])
+        Agent(model=broken, tools=[my_tool], memory=memory).run("go", session="s1")
+    names = run("resume", my_tool=my_tool, chat_model=ScriptedChat(["One."]))
+    names["agent"].memory.close()
+    assert (names["turn"].output, [step.observation for step in names["turn"].steps]) == ("One.", ["1"])
 
 
 def test_invoke():
@@ -116,14 +193,14 @@ def test_prefetch(here):
 
 def test_interpreter(here, capsys):
     run("interpreter")
-    assert capsys.readouterr().out == "12 L1\n"
+    assert capsys.readouterr().out == "12\n"
 
 
 def test_memory(here, capsys):
     from agentkit import Turn
     from agentkit.memory import Memory
 
-    with Memory("chat.db") as memory:
+    with Memory("agentkit.db") as memory:
         memory.append("s1", Turn(input="the question", output="the answer"))
     run("memory")["memory"].close()
     assert "the question" in capsys.readouterr().out
@@ -139,13 +216,15 @@ def turns_with_an_order(memory):
 
 
 def test_memory_search(here, capsys):
+    from agentkit import Turn
     from agentkit.memory import Memory
 
-    with Memory("chat.db") as memory:
+    with Memory("agentkit.db") as memory:
         turns_with_an_order(memory)
+        memory.append("old", Turn(input="the question", output="the answer"))
     names = run("memory_search")
     assert "t1.s1 find" in capsys.readouterr().out
-    assert names["memory"].sessions() == []
+    assert [info.name for info in names["memory"].sessions()] == ["s1"]
     assert Path("backup.jsonl").is_file()
     names["memory"].close()
 
@@ -153,7 +232,7 @@ def test_memory_search(here, capsys):
 def test_memory_eval(here, capsys):
     from agentkit.memory import Memory
 
-    with Memory("chat.db") as memory:
+    with Memory("agentkit.db") as memory:
         turns_with_an_order(memory)
         memory.export("backup.jsonl")
     run("memory_eval")

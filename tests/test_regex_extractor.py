@@ -821,3 +821,12 @@ def test_long_runs_of_blanks_are_gone_over_once(blanks: str) -> None:
     text = f"{OBJREF}{blanks * (500_000 // len(blanks))}{OBJREF}"
     assert CODES.near_misses(text) == []
     assert "warnings" not in CODES.invoke({"user_query": text})
+
+
+def test_a_file_of_brackets_and_a_path_that_is_none(tmp_path: Path) -> None:
+    path = tmp_path / "codes.toml"
+    path.write_text("a = " + "[" * 50_000)
+    with pytest.raises(ConfigError, match=r"codes.toml: is nested too deep"):
+        RegexExtractor.from_toml(path)
+    with pytest.raises(ConfigError, match=r"The path to the patterns is None: give the path of a TOML file"):
+        RegexExtractor.from_toml(None)  # type: ignore[arg-type]

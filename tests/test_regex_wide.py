@@ -368,6 +368,7 @@ def test_a_column_becomes_a_column_for_each_parameter() -> None:
         (pd.Series(["a", 3], index=["x", "y"]), r"The row 'y' holds int \(3\), not text: convert the column first"),
         (pd.Series([b"a"]), "The row 0 holds bytes"),
         ([["a"]], "The row 0 holds list"),
+        ({"a": "x"}, "A column of texts is needed, not dict"),
         ("text", "A column of texts is needed, not str"),
         (pd.DataFrame({"a": ["x"]}), "A column of texts is needed, not DataFrame: pass one Series"),
         (3, "A column of texts is needed, not int"),

@@ -182,3 +182,12 @@ def test_what_cannot_work(fields: dict[str, Any], message: str) -> None:
 def test_it_takes_an_extractor() -> None:
     with pytest.raises(ConfigError, match="RequestBuilder takes a RegexExtractor, not 'x'"):
         RequestBuilder("x")  # type: ignore[arg-type]
+
+
+def test_a_near_miss_is_told_beside_the_requests() -> None:
+    tool = RequestBuilder(CODES, fields={"page": 0})
+    told = tool.invoke({"user_query": "GLPNT0005GUJOGGE, GLCMS004AGTCAMISXX"})
+    assert told == {
+        "requests": [{"objref": ["GLPNT0005GUJOGGE"], "page": 0}],
+        "warnings": ["objref 'GLCMS004AGTCAMISXX' is left out: it has more letters or digits after it"],
+    }

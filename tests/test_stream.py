@@ -227,3 +227,49 @@ def test_langchains_own_events_work():
     assert kinds.count("on_tool_end") == 2
     assert "on_chat_model_stream" in kinds
     assert isinstance(events[-1]["data"]["output"], TurnFinished)
+
+
+@pytest.mark.parametrize("way", ["arun", "astream"])
+@pytest.mark.parametrize("watched", [False, True])
+def test_a_stream_left_by_a_bare_break_does_not_hold_its_session(way, watched):
+    memory = Memory()
+    agent = make([SCRIPT[0], "again"], memory=memory)
+    config = {"callbacks": [BaseCallbackHandler()]} if watched else None
+
+    async def main() -> Turn:
+        async for event in agent.astream("sums?", config, session="s"):
+            if isinstance(event, ToolStarted):
+                break
+        if way == "arun":
+            return await agent.arun("and now?", session="s")
+        events = [event async for event in agent.astream("and now?", session="s")]
+        return events[-1].turn
+
+    assert asyncio.run(main()).number == 2
+    assert memory.turns("s")[0].stop_reason == "interrupted"
+
+
+def test_a_stream_left_at_its_last_event_has_nothing_to_wait_for():
+    async def main() -> None:
+        agent = make([*SCRIPT, "again"], memory=Memory())
+        async for event in agent.astream("sums?", session="s"):
+            if isinstance(event, TurnFinished):
+                break
+        assert agent._left == set()
+        assert (await agent.arun("and now?", session="s")).number == 2
+
+    asyncio.run(main())
+
+
+def test_a_stream_that_is_read_still_holds_its_session():
+    async def main() -> None:
+        agent = make(memory=Memory())
+        stream = agent.astream("sums?", session="s")
+        await anext(stream)
+        with pytest.raises(SessionBusyError):
+            await agent.arun("and now?", session="s")
+        await stream.aclose()
+        with pytest.raises(InputError, match="ask something"):
+            agent.astream("")
+
+    asyncio.run(main())

@@ -9,7 +9,7 @@ import pytest
 from langchain_core.messages import ToolMessage
 from langchain_core.runnables import RunnableConfig, RunnableLambda
 from langchain_core.tools import BaseTool, InjectedToolCallId, StructuredTool, ToolException, tool
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, ConfigDict, Field, create_model
 
 from agentkit import Artifact, ConfigError, Observation, ToolCall, ToolPolicy, with_policy
 from agentkit.direct import direct_call
@@ -329,3 +329,27 @@ def test_a_runnable_inside_a_tool_sees_the_session():
 
     assert direct_call(outer) is not None
     assert [o.content for o in act([outer], call("outer"))] == ["s1"]
+
+
+def test_the_direct_path_steps_aside_where_langchain_treats_a_name_in_its_own_way():
+    class Open(BaseModel):
+        model_config = ConfigDict(extra="allow")
+        n: int
+
+    class WithArgs(BaseModel):
+        args: str
+
+    def by_args(args: str) -> str:
+        return args
+
+    def by_config(n: int, config: dict) -> str:
+        return f"{n} {sorted(config)}"
+
+    opened = StructuredTool.from_function(lambda n: n, name="opened", description="Open.", args_schema=Open)
+    named = StructuredTool.from_function(by_args, name="named", description="Args.", args_schema=WithArgs)
+    configured = StructuredTool.from_function(by_config, name="configured", description="Config.")
+    for made in (opened, named, configured):
+        assert direct_call(made) is None, made.name
+    schema = create_model("Plain", n=(int, ...))
+    plain = StructuredTool.from_function(lambda n: n, name="plain", description="Plain.", args_schema=schema)
+    assert direct_call(plain) is not None

@@ -231,11 +231,16 @@ class RegexExtractor(BaseTool):
         given_up: list[PatternTimeoutError] = []
         values = self._values(user_query, given_up)
         # A model must not take what was not searched, or what was left out, for what is not there.
-        warnings = [str(error) for error in given_up] or self._left_out(user_query)
+        warnings = [str(error) for error in given_up] or self.left_out(user_query)
         return {**values, "warnings": warnings} if warnings else values
 
-    def _left_out(self, text: str) -> list[str]:
-        """A line for each near miss, the first few of them."""
+    def left_out(self, text: str) -> list[str]:
+        """What a model is told of the near misses of `text`: a line for each, of at most `MAX_TOLD`; mostly none.
+
+        Raises:
+            InputError: `text` is no string, or too long.
+        """
+        _check_text(text)
         try:
             misses = find_near_misses(self._scanner, text)
         except PatternTimeoutError as error:

@@ -11,7 +11,7 @@ import string
 import tomllib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any, Literal, NamedTuple
 
 import re2
@@ -269,6 +269,8 @@ def load_file(path: str | Path) -> PatternFile:
     Raises:
         ConfigError: The file cannot be read, is no TOML, or a pattern in it cannot work.
     """
+    if not isinstance(path, (str, PurePath)):
+        raise ConfigError(f"The path to the patterns is {shorten(repr(path))}: give the path of a TOML file.")
     file = Path(path)
     content = _read_toml(file)
     patterns = []
@@ -294,6 +296,8 @@ def _read_toml(file: Path) -> dict[str, Any]:
     except tomllib.TOMLDecodeError as error:
         hint = "write a regex in single quotes, '...', where a backslash needs no doubling"
         raise ConfigError(f"{file}: is not valid TOML: {error}. If it is about a regex: {hint}.") from error
+    except RecursionError as error:
+        raise ConfigError(f"{file}: is nested too deep; the file may only hold [[pattern]] tables.") from error
     unknown = [key for key in content if key not in ("pattern", "filler", "min_score")]
     if unknown:
         raise ConfigError(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from agentkit.errors import InputError
@@ -52,7 +52,7 @@ def _labelled(texts: Iterable[Any]) -> Iterator[tuple[Any, str | None]]:
     """Each text with its label; a missing value is None."""
     import pandas as pd
 
-    if isinstance(texts, (str, bytes)) or not isinstance(texts, Iterable) or isinstance(texts, pd.DataFrame):
+    if isinstance(texts, (str, bytes, Mapping, pd.DataFrame)) or not isinstance(texts, Iterable):
         raise InputError(
             f"A column of texts is needed, not {type(texts).__name__}: pass one Series, such as frame['text']."
         )

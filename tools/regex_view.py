@@ -136,6 +136,11 @@ def has_line_break(text: str) -> bool:
     return _LINE_BREAK.search(text) is not None
 
 
+def without_zero_width(text: str) -> str:
+    """`text` without the characters that have no width."""
+    return _ZERO_WIDTH_CHAR.sub("", text)
+
+
 def zero_width_in(text: str) -> str:
     """The first zero-width character of `text`, "" without one."""
     found = _ZERO_WIDTH_CHAR.search(text)

@@ -211,8 +211,10 @@ class RequestBuilder(BaseTool):
         """Whether nothing is left to choose: see `RegexExtractor.covers`."""
         return self._extractor.covers(text)
 
-    def _run(self, user_query: str) -> list[dict[str, Any]]:
-        return plain(self.build(user_query))
+    def _run(self, user_query: str) -> list[dict[str, Any]] | dict[str, Any]:
+        requests = plain(self.build(user_query))
+        warnings = self._extractor.left_out(user_query)
+        return {"requests": requests, "warnings": warnings} if warnings else requests
 
     def _made_models(self, layout: str, given: Any) -> dict[str, type[BaseModel]]:
         wanted = [""] if layout == "merged" else list(self._keys)

@@ -1,8 +1,10 @@
-"""Does memory slow down as a session grows? Appends, replays and bytes at the start and at the end of a long session.
+"""Does memory slow down as a session grows? A session of 200 turns and one of 10,000, measured turn about.
+
+A turn has two calls and about a kilobyte; a replay has a budget of 4,000 tokens.
 
     python tests/benchmarks/bench_memory.py [--turns 10000]
 
-Beside it, where they can be imported: langgraph's SqliteSaver, which writes a checkpoint a message, and
+Beside it, where they can be imported: langgraph's SqliteSaver, which writes checkpoints, and
 openai-agents' SQLiteSession; each with the messages of the same turns and its own way to read them back.
 """
 
@@ -10,10 +12,12 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import sqlite3
 import statistics
 import tempfile
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, ToolMessage
@@ -22,8 +26,8 @@ from agentkit import Observation, Step, Turn
 from agentkit.memory import Memory
 
 BUDGET = 4000
-WINDOW = 200
-"""Medians are of so many appends."""
+START = 200
+"""Turns of the session that is at its start."""
 
 
 def turn(n: int) -> Turn:
@@ -58,61 +62,72 @@ def size(folder: Path) -> int:
     return sum(file.stat().st_size for file in folder.iterdir())
 
 
-def measure(
-    name: str, folder: Path, turns: int, append: Callable[[int], object], read: Callable[[], object], reads: int
-) -> None:
-    """Fill a session and print a line: medians of the first and the last appends and reads, and bytes a turn."""
-    appends: list[float] = []
-    first_reads: list[float] = []
-    half = 0
-    for n in range(turns):
-        appends.append(timed(lambda n=n: append(n)))
-        if n + 1 == min(WINDOW, turns):
-            first_reads = [timed(read) for _ in range(reads)]
-        if n + 1 == turns // 2:
-            half = size(folder)
-    last_reads = [timed(read) for _ in range(reads)]
-    early = statistics.median(appends[:WINDOW])
-    late = statistics.median(appends[-WINDOW:])
-    before, after = statistics.median(first_reads), statistics.median(last_reads)
-    total = size(folder)
+@dataclass
+class Way:
+    """A session somewhere: how a turn is added, and how what is to be shown is read."""
+
+    append: Callable[[int], object]
+    read: Callable[[], object]
+    close: Callable[[], object] = lambda: None
+
+
+def measure(name: str, make: Callable[[Path], Way], turns: int, reads: int, window: int) -> None:
+    """Fill a short session and a long one, and print the medians of both, measured turn about: the machine's moods
+    then touch both alike.
+    """
+    with tempfile.TemporaryDirectory() as short_folder, tempfile.TemporaryDirectory() as long_folder:
+        short, long = make(Path(short_folder)), make(Path(long_folder))
+        sizes = [0]
+        for n in range(turns):
+            long.append(n)
+            if (n + 1) % (turns // 4) == 0:
+                sizes.append(size(Path(long_folder)))
+        for n in range(min(START, turns)):
+            short.append(n)
+        read = [(timed(short.read), timed(long.read)) for _ in range(reads)]
+        added = [
+            (timed(lambda n=n: short.append(n)), timed(lambda n=n: long.append(n)))
+            for n in range(turns, turns + window)
+        ]
+        short.close()
+        long.close()
+    (early, late), (before, after) = (
+        [statistics.median(column) for column in zip(*t, strict=True)] for t in (added, read)
+    )
+    quarter = turns // 4  # growth, because a write-ahead log of a fixed size lies beside it
     print(
         f"{name:28} {turns:6} {early:8.3f} {late:8.3f} {late / early:6.2f} {before:9.2f} {after:9.2f} "
-        f"{after / before:6.2f} {half / (turns // 2):9.0f} {(total - half) / (turns - turns // 2):9.0f}",
+        f"{after / before:6.2f} {(sizes[2] - sizes[1]) / quarter:9.0f} {(sizes[4] - sizes[3]) / quarter:9.0f}",
         flush=True,
     )
 
 
-def agentkit_memory(folder: Path, turns: int) -> None:
-    with Memory(folder / "m.db") as memory:
-        made = [turn(n) for n in range(turns)]
-        measure(
-            "agentkit, whole turns", folder, turns,
-            lambda n: memory.append("s", made[n]), lambda: memory.replay("s", BUDGET), 21,
-        )  # fmt: skip
-        searches = [timed(lambda n=n: memory.search("s", f"ORD-{n:06}")) for n in range(0, turns, max(1, turns // 21))]
-        print(f"  a search by words: {statistics.median(searches):.2f} ms (an id), ", end="")
-        print(
-            f"{statistics.median([timed(lambda: memory.search('s', 'order sent')) for _ in range(5)]):.2f} ms ", end=""
-        )
-        print("(words that stand in every turn)")
+def agentkit_memory(folder: Path) -> Way:
+    memory = Memory(folder / "m.db")
+    return Way(lambda n: memory.append("s", turn(n)), lambda: memory.replay("s", BUDGET), memory.close)
 
 
-def agentkit_journal(folder: Path, turns: int) -> None:
-    with Memory(folder / "m.db") as memory:
+def agentkit_journal(folder: Path) -> Way:
+    memory = Memory(folder / "m.db")
 
-        def run(n: int) -> None:
-            one = turn(n)
-            running = memory.begin("s", one.input)
-            for step in one.steps:
-                running.calls([step])
-                running.results([step])
-            running.finish(one)
+    def run(n: int) -> None:
+        one = turn(n)
+        running = memory.begin("s", one.input)
+        for step in one.steps:
+            running.calls([step])
+            running.results([step])
+        running.finish(one)
 
-        measure("agentkit, written as it runs", folder, turns, run, lambda: memory.replay("s", BUDGET), 21)
+    return Way(run, lambda: memory.replay("s", BUDGET), memory.close)
 
 
-def langgraph_saver(folder: Path, turns: int) -> None:
+def agentkit_search(folder: Path) -> Way:
+    way = agentkit_memory(folder)
+    memory = Memory(folder / "m.db")
+    return Way(way.append, lambda: memory.search("s", "ORD-000123"), way.close)
+
+
+def langgraph_saver(folder: Path) -> Way:
     from langchain_core.runnables import RunnableConfig
     from langgraph.checkpoint.sqlite import SqliteSaver
     from langgraph.graph import END, START, MessagesState, StateGraph
@@ -123,21 +138,22 @@ def langgraph_saver(folder: Path, turns: int) -> None:
     graph.add_edge(START, "agent")
     graph.add_edge("agent", END)
     config: RunnableConfig = {"configurable": {"thread_id": "s"}}
-    with SqliteSaver.from_conn_string(str(folder / "m.db")) as saver:
-        app = graph.compile(checkpointer=saver)
+    connection = sqlite3.connect(folder / "m.db", check_same_thread=False)
+    app = graph.compile(checkpointer=SqliteSaver(connection))
 
-        def append(n: int) -> None:
-            question, *rest = messages(turn(n), n)
-            waiting.append(rest)
-            app.invoke({"messages": [question]}, config)
+    def append(n: int) -> None:
+        question, *rest = messages(turn(n), n)
+        waiting.append(rest)
+        app.invoke(MessagesState(messages=[HumanMessage(question.text, id=question.id)]), config)
 
-        measure("langgraph SqliteSaver", folder, turns, append, lambda: app.get_state(config), 5)
+    return Way(append, lambda: app.get_state(config), connection.close)
 
 
-def agents_session(folder: Path, turns: int) -> None:
+def agents_session(folder: Path) -> Way:
     from agents import SQLiteSession
 
     session = SQLiteSession("s", folder / "m.db")
+    runner = asyncio.Runner()
 
     def items(n: int) -> list:
         one = turn(n)
@@ -148,36 +164,33 @@ def agents_session(folder: Path, turns: int) -> None:
             said.append({"type": "function_call_output", "call_id": f"{n}c{i}", "output": step.observation})
         return [*said, {"role": "assistant", "content": one.output}]
 
-    with asyncio.Runner() as runner:
-        measure(
-            "openai-agents SQLiteSession", folder, turns,
-            lambda n: runner.run(session.add_items(items(n))), lambda: runner.run(session.get_items()), 5,
-        )  # fmt: skip
-    session.close()
+    def close() -> None:
+        session.close()
+        runner.close()
+
+    return Way(lambda n: runner.run(session.add_items(items(n))), lambda: runner.run(session.get_items()), close)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--turns", type=int, default=10_000)
-    turns = max(10, parser.parse_args().turns)
+    turns = max(40, parser.parse_args().turns)
     print(f"{'':28} {'turns':>6} {'append, ms':>24} {'replay, ms':>26} {'bytes a turn':>19}")
-    print(
-        f"{'':28} {'':6} {'first':>8} {'last':>8} {'ratio':>6} {f'at {WINDOW}':>9} {'at end':>9} {'ratio':>6} ", end=""
-    )
-    print(f"{'1st half':>9} {'2nd half':>9}")
-    # SqliteSaver writes the whole list with every step: of a long session it would write gigabytes.
-    plans = [
-        (agentkit_memory, turns),
-        (agentkit_journal, turns),
-        (langgraph_saver, min(turns, 1000)),
-        (agents_session, turns),
+    print(f"{'':28} {'':6} {'start':>8} {'end':>8} {'ratio':>6} {'start':>9} {'end':>9} {'ratio':>6} ", end="")
+    print(f"{'2nd qu.':>9} {'last qu.':>9}")
+    plans: list[tuple[str, Callable[[Path], Way], int, int, int]] = [
+        ("agentkit, whole turns", agentkit_memory, turns, 51, 200),
+        ("agentkit, written as it runs", agentkit_journal, turns, 51, 200),
+        ("agentkit, search for an id", agentkit_search, turns, 51, 200),
+        # It writes the whole list with every step: of a longer session that would be gigabytes.
+        ("langgraph SqliteSaver", langgraph_saver, min(turns, 600), 5, 20),
+        ("openai-agents SQLiteSession", agents_session, turns, 5, 200),
     ]
-    for plan, count in plans:
-        with tempfile.TemporaryDirectory() as folder:
-            try:
-                plan(Path(folder), count)
-            except ImportError as error:
-                print(f"{plan.__name__}: not measured ({error})")
+    for name, make, count, reads, window in plans:
+        try:
+            measure(name, make, count, reads, window)
+        except ImportError as error:
+            print(f"{name:28} not measured: {error}")
 
 
 if __name__ == "__main__":

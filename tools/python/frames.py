@@ -58,6 +58,11 @@ class FrameReader:
         """Start with nothing read."""
         self._buffer = bytearray()
 
+    @property
+    def pending(self) -> bool:
+        """Whether there is more than the frames that were given back."""
+        return bool(self._buffer)
+
     def feed(self, data: bytes) -> bytes | None:
         """Take in `data`; the body of the first whole frame, once there is one.
 

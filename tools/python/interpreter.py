@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import math
-import os
-import sys
 import threading
 from collections.abc import Sequence
 from functools import partial
+from importlib.util import find_spec
 from types import TracebackType
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from langchain_core.runnables import RunnableConfig
 from langchain_core.tools import BaseTool
@@ -21,15 +20,21 @@ from agentkit.errors import ConfigError, InputError
 from agentkit.policy import ToolPolicy
 from agentkit.sessions import check_session
 from agentkit.text import clean, shorten
+from agentkit.tools.python.data import DataFiles
 from agentkit.tools.python.execution import Execution, Level
-from agentkit.tools.python.sessions import Sessions, failure
-from agentkit.tools.python.workspace import check_data
+from agentkit.tools.python.levels import choose
+from agentkit.tools.python.sessions import MAX_IDLE_SESSIONS, Sessions
+from agentkit.tools.python.walls import Walls, data_bytes
 
 DEFAULT_SESSION = "default"
 """The session of a call through LangChain whose config names none."""
 MAX_CODE_CHARS = 1_000_000
 MARGIN_S = 40.0
 """Seconds an agent waits longer than the tool's own limit: starting, stopping and reading files take time."""
+
+
+if TYPE_CHECKING:
+    from agentkit.tools.python.data import Data
 
 
 class PythonInput(BaseModel):
@@ -41,25 +46,34 @@ class PythonInput(BaseModel):
 class PythonInterpreter(BaseTool):
     """Runs Python code in a process of its own for each session; variables are kept between calls.
 
-    Isolation is L1 in this version: the process has limits on time, memory (2 GiB of address space), file size
-    (256 MiB) and open files, and none of the host's environment variables, but the code can read and write what
-    its user can and reach the network.
+    Code is walled in as far as the machine allows, and every result says how far: at level 3 (Linux with bubblewrap)
+    and 2 (Linux with Landlock and seccomp) the kernel denies it files outside its working folder, the network, other
+    programs and processes; at level 1 there are limits only. At every level the process has limits on time, memory
+    (2 GiB of address space), file size (256 MiB) and open files, and none of the host's environment variables.
+    SECURITY.md says what is promised. Sessions are forked from a process that starts in the background with this
+    object and has pandas, numpy and matplotlib loaded.
 
     Files the code writes in its working folder come back as artifacts: at most 50 a call, 32 MiB each, 64 MiB
-    together. Names that start with a dot are left out. At most 16 sessions that run nothing are kept; beyond, the
-    one used longest ago is closed, and told so at its next call. Use it as a context manager, or call `close`, to
-    end its processes; they end with the program in any case.
+    together. Names that start with a dot are left out. A session that was closed or died is told so at its next call.
+    Use it as a context manager, or call `close`, to end its processes; they end with the program in any case.
 
     Args:
-        data: Paths of files that are copied into each session's working folder under their own names.
+        data: Paths of files that are copied into each session's working folder under their own names; or a dict of
+            paths and pandas DataFrames by name: ``{"sales.csv": frame}`` is written as CSV, ``"sales.pkl"`` keeps
+            types and index.
         timeout_s: Seconds a call may take, with waiting for an earlier call of its session; above 0. It is then
             interrupted, and killed 1 s later. Time to start a process does not count.
         min_isolation: The least level of isolation to accept: L1, L2 or L3.
+        max_isolation: The highest level to use; for tests, and to see what a weaker machine would do.
         allow_weak: Whether to run with less than `min_isolation`, or with L1.
+        max_idle_sessions: How many sessions are kept that run nothing; beyond, the one used longest ago is closed.
+            0: none, each call starts afresh.
+        max_idle_s: Seconds a session is kept after its last call, at most 1,000,000; None: for as long as there are
+            not too many.
 
     Raises:
         ConfigError: A data file that is missing, unreadable or named like another; an impossible limit or level;
-            L1 not accepted with `allow_weak`; Windows.
+            a machine that offers less than is accepted; Windows.
     """
 
     name: str = "python_interpreter"
@@ -71,25 +85,33 @@ class PythonInterpreter(BaseTool):
 
     _sessions: Sessions = PrivateAttr()
     _timeout_s: float = PrivateAttr()
+    _data: DataFiles = PrivateAttr()
 
     def __init__(
         self,
-        data: Sequence[str | os.PathLike[str]] = (),
+        data: Data = (),
         *,
         timeout_s: float = 30,
         min_isolation: Level = "L2",
+        max_isolation: Level = "L3",
         allow_weak: bool = False,
+        max_idle_sessions: int = MAX_IDLE_SESSIONS,
+        max_idle_s: float | None = 3_600,
     ) -> None:
         """See the class."""
-        _check_isolation(min_isolation, allow_weak)
+        isolation = choose(min_isolation, max_isolation, allow_weak)
         limit = _check_timeout(timeout_s)
-        paths = check_data(data)
+        _check_idle(max_idle_sessions, max_idle_s)
+        files = DataFiles(data)
+        paths = files.paths
         super().__init__(
             description=_describe([path.name for path in paths]),
             policy=ToolPolicy(timeout_s=limit + MARGIN_S),
         )
-        self._timeout_s = limit
-        self._sessions = Sessions(paths)
+        self._timeout_s, self._data = limit, files
+        walls = Walls(isolation, min_isolation=min_isolation, allow_weak=allow_weak, data_bytes=data_bytes(paths))
+        self._sessions = Sessions(paths, walls, max_idle=max_idle_sessions, max_idle_s=max_idle_s)
+        self._sessions.start()
 
     def execute(self, code: str, session: str = "s1", timeout_s: float | None = None) -> Execution:
         """Run `code` in `session` and wait for it.
@@ -120,6 +142,8 @@ class PythonInterpreter(BaseTool):
             await done.wait()
         except asyncio.CancelledError:
             cancelled.set()
+            if isinstance(session, str):
+                self._sessions.wake(session)
             raise
         if job.error is not None:
             raise job.error
@@ -131,9 +155,9 @@ class PythonInterpreter(BaseTool):
             raise InputError(f"code is {shorten(repr(code))}: give a text with Python code.")
         name, limit = check_session(session), self._timeout_s if timeout_s is None else _check_timeout(timeout_s)
         if not code.strip():
-            return failure("exception", "There is no code to run: give at least one line of Python.")
+            return self._sessions.failure("exception", "There is no code to run: give at least one line of Python.")
         if len(code) > MAX_CODE_CHARS:
-            return failure(
+            return self._sessions.failure(
                 "exception", f"The code has {len(code)} characters: the limit is {MAX_CODE_CHARS}. Send less of it."
             )
         return self._sessions.run(name, clean(code), limit, cancelled.is_set)
@@ -166,12 +190,20 @@ def _session_of(config: RunnableConfig) -> str:
 
 
 def _describe(names: Sequence[str]) -> str:
+    there = [name for name in ("pandas", "numpy", "matplotlib") if find_spec(name) is not None]
+    packages = f"{_and(there)} {'is' if len(there) == 1 else 'are'} available. " if there else ""
     files = f"The data files in its working folder: {', '.join(names)}. " if names else ""
+    # Put so that it is true at each level: a model is asked the same on machines that differ only in that.
+    walls = "Do without network, other programs and files outside the working folder. "
     return (
         "Runs Python code and returns what it prints and the value of its last expression. Variables are kept "
-        f"between calls. pandas, numpy and matplotlib are available. {files}Figures left open are saved as PNG; files "
-        "written in the working folder are returned."
+        f"between calls. {packages}{files}{walls}Figures left open are saved as PNG; files written in the working "
+        "folder are returned."
     )
+
+
+def _and(names: Sequence[str]) -> str:
+    return " and ".join(filter(None, (", ".join(names[:-1]), names[-1])))
 
 
 def _check_timeout(timeout_s: Any) -> float:
@@ -182,14 +214,12 @@ def _check_timeout(timeout_s: Any) -> float:
     return float(timeout_s)
 
 
-def _check_isolation(min_isolation: Any, allow_weak: bool) -> None:
-    if sys.platform == "win32":
-        raise ConfigError("PythonInterpreter does not run on Windows: use Linux, macOS, or WSL.")
-    if min_isolation not in ("L1", "L2", "L3"):
-        raise ConfigError(f"min_isolation is {shorten(repr(min_isolation))}: give 'L1', 'L2' or 'L3'.")
-    if not allow_weak:
+def _check_idle(max_idle_sessions: Any, max_idle_s: Any) -> None:
+    if isinstance(max_idle_sessions, bool) or not isinstance(max_idle_sessions, int) or max_idle_sessions < 0:
+        raise ConfigError(f"max_idle_sessions is {shorten(repr(max_idle_sessions))}: give a number from 0 on.")
+    if max_idle_s is not None and (
+        isinstance(max_idle_s, bool) or not isinstance(max_idle_s, (int, float)) or not 0 < max_idle_s <= 1e6
+    ):
         raise ConfigError(
-            f"PythonInterpreter is asked for isolation {min_isolation}, and this version offers L1 only: a process of "
-            "its own with resource limits and an empty environment, but the code can read and write what you can and "
-            "reach the network. Pass allow_weak=True to accept that, for code you would run yourself."
+            f"max_idle_s is {shorten(repr(max_idle_s))}: give seconds up to 1,000,000, or None for no limit."
         )

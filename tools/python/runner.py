@@ -1,7 +1,7 @@
 """The process the model's code runs in: reads requests from a socket, runs each, answers with one JSON frame.
 
-Started as a script by `agentkit.tools.python.processes`. One file, standard library only and none of agentkit, so
-that it starts fast and can be forked from a warm process. Nothing it sends is trusted by the host.
+Started as a script by `agentkit.tools.python.children`, or loaded by `zygote`, whose forks call `serve`. One file,
+standard library only and none of agentkit. Nothing it sends is trusted by the host.
 """
 
 from __future__ import annotations
@@ -29,6 +29,13 @@ MAX_TEXT_CHARS = 10_000
 MAX_VARIABLES = 100
 MAX_NAMES = 1_000
 MAX_COLUMNS = 50
+SHOWN_ROWS = 10
+"""Rows of a table that is shown whole; of a longer one the first `HEAD_ROWS` are."""
+HEAD_ROWS = 5
+SHOWN_COLUMNS = 50
+WIDE_COLUMNS = 20
+SHOWN_ITEMS = 100
+"""Items of an array that is shown whole."""
 MAX_FIGURES = 20
 MAX_FRAMES = 15
 
@@ -143,10 +150,46 @@ def describe_value(value: Any) -> str:
     numpy = sys.modules.get("numpy")
     if numpy is not None and isinstance(value, (numpy.number, numpy.bool_)):
         return str(value)  # its repr is 612 or np.int64(612), depending on the version of numpy
+    if numpy is not None and type(value) is numpy.ndarray and value.size > SHOWN_ITEMS:
+        shown = numpy.array2string(value, threshold=SHOWN_ITEMS)
+        return head_and_tail(f"ndarray, shape {value.shape}, {value.dtype}\n{shown}")
+    pandas = sys.modules.get("pandas")
+    if pandas is not None and type(value) in (pandas.DataFrame, pandas.Series):
+        return head_and_tail(describe_table(value, is_column=type(value) is pandas.Series))
     text = repr(value)
     if isinstance(value, (str, bytes)):
         return head_and_tail(text)
     return _ADDRESS.sub(r"<\1>", head_and_tail(text))
+
+
+def describe_table(table: Any, *, is_column: bool) -> str:
+    """A DataFrame's or Series' size, columns with their kinds, and first rows; the same with each pandas."""
+    rows = len(table)
+    shown = table if rows <= SHOWN_ROWS else table.head(HEAD_ROWS)
+    if is_column:
+        name = "" if table.name is None else f" {table.name!s}"
+        head, body = f"Series{name}, {rows} values ({_kind(table)})", shown.to_string(name=False, dtype=False)
+    else:
+        columns = [
+            f"{name!s} ({_kind(table.iloc[:, place])})" for place, name in enumerate(table.columns[:SHOWN_COLUMNS])
+        ]
+        more = table.shape[1] - len(columns)
+        listed = ", ".join(columns) + (f" and {more} more" if more > 0 else "")
+        head = f"DataFrame, {rows} rows, {table.shape[1]} columns" + (f": {listed}" if listed else "")
+        body = shown.to_string(max_cols=WIDE_COLUMNS, max_colwidth=60)
+    left = f"\n[… {rows - HEAD_ROWS} more rows …]" if rows > SHOWN_ROWS else ""
+    return f"{head}\n{body}{left}" if rows else head
+
+
+def _kind(column: Any) -> str:
+    """What a column holds, in words that do not depend on the version of pandas."""
+    kind = str(column.dtype)
+    if kind == "object":
+        only_text = sys.modules["pandas"].api.types.infer_dtype(column.head(1_000), skipna=True) == "string"
+        return "text" if only_text else kind
+    if kind in ("str", "string"):
+        return "text"
+    return "datetime" if kind.startswith("datetime64") and "," not in kind else kind
 
 
 def describe_error(error: BaseException, cell: str) -> str:
@@ -462,10 +505,13 @@ def _silenced(code: str, last: ast.Expr) -> bool:
 
 
 def main() -> None:
-    """Serve the host until it closes the connection."""
-    channel = int(sys.argv[1])
+    """As a program of its own: limits only, no walls."""
     die_with_parent(int(sys.argv[2]))
-    refused = set_limits()
+    serve(int(sys.argv[1]), set_limits())
+
+
+def serve(channel: int, refused: list[str]) -> None:
+    """Serve the host until it closes the connection."""
     runner = Runner()
     signal.signal(signal.SIGINT, runner.interrupt)
     send(channel, {"refused": refused})

@@ -13,157 +13,61 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from agentkit.errors import ToolError
-from agentkit.tools.python.execution import Cause, Execution, Isolation
-from agentkit.tools.python.processes import GRACE_S, TICK_S, Exchange, RunnerProcess
-from agentkit.tools.python.workspace import Workspace, Written, remove_folder
+from agentkit.tools.python.execution import Cause, Execution
+from agentkit.tools.python.processes import TICK_S
+from agentkit.tools.python.session import Session
+from agentkit.tools.python.walls import Walls
+from agentkit.tools.python.workspace import remove_folder
+from agentkit.tools.python.zygotes import Zygote
 
 MAX_IDLE_SESSIONS = 16
 """How many sessions are kept that run nothing; beyond, the one used longest ago is closed."""
 MAX_REMEMBERED = 1_000
 
 
-def isolation(refused: Sequence[str] = ()) -> Isolation:
-    """What this version holds: L1, and which resource limits the system `refused`."""
-    return Isolation(
-        level="L1",
-        missing=("namespaces", "landlock", "seccomp", *refused),
-        reason="this version runs code in a process of its own with resource limits and an empty environment, "
-        "but does not keep it from the files and the network of the user who runs it",
-        fix="run only code you would run yourself, or run agentkit in a container or virtual machine that holds no "
-        "secrets",
-    )
-
-
-class Session:
-    """One session: at most one process, one call at a time."""
-
-    def __init__(self, folder: Path, cache: Path, data: Sequence[Path]) -> None:
-        """Prepare; nothing is started yet."""
-        self.lock = threading.Lock()
-        self.waiting = 0
-        self.used = 0
-        self.closing = False
-        self.names: tuple[str, ...] = ()
-        self.notice = ""
-        self.process: RunnerProcess | None = None
-        self.workspace: Workspace | None = None
-        self._folder, self._cache, self._data = folder, cache, data
-
-    def run(self, code: str, timeout_s: float, began: float, cancelled: Callable[[], bool]) -> Execution:
-        """Run `code`, in a new process where there is none."""
-        lost, notice = self._restart_if_gone()
-        if self.process is None and self.workspace is not None and not self.workspace.in_place():
-            self.workspace.remove()
-            self.workspace = None
-            notice = f"{notice} The working folder was gone; this is a new one with the data files only.".lstrip()
-        if self.workspace is None:
-            self.workspace = Workspace(self._folder, self._data)
-        if self.process is None:
-            self.process = RunnerProcess(self._folder, self._cache)
-        refused = self.process.refused
-        exchange = self.process.run(code, timeout_s, lambda: cancelled() or self.closing)
-        if exchange.reply is None:
-            lost, self.names, self.process = (*lost, *self.names), (), None
-        else:
-            self.names = tuple(exchange.reply.names)
-        written = self.workspace.collect() if not self.closing else Written()
-        cause, error = _judge(exchange, timeout_s, lost, cancelled=cancelled(), closing=self.closing)
-        reply = exchange.reply
-        if cause is None and exchange.timed_out:
-            notice += (
-                f"{' ' if notice else ''}The code ran longer than the limit of {timeout_s:g} s and was interrupted; it "
-                "ended by itself after that, so its result may not be whole."
-            )
-        problems = "".join(f"{problem}\n" for problem in reply.problems) if reply else ""
-        return Execution(
-            ok=cause is None,
-            stdout=exchange.stdout,
-            stderr=exchange.stderr + problems,
-            value=reply.value if reply else None,
-            error=error,
-            cause=cause,
-            artifacts=written.artifacts,
-            isolation=isolation(refused),
-            variables=tuple(reply.variables) if reply else (),
-            files=written.files,
-            omitted=written.omitted,
-            figures=tuple(reply.figures) if reply else (),
-            lost=lost,
-            notice=notice,
-            duration_s=time.monotonic() - began,
-        )
-
-    def _restart_if_gone(self) -> tuple[tuple[str, ...], str]:
-        notice, self.notice = self.notice, ""
-        if self.process is not None and not self.process.alive:
-            how = self.process.kill()
-            self.process.close()
-            self.process = None
-            notice = f"The session's process had ended between two calls ({how}); this is a new one."
-        if not notice:
-            return (), ""
-        lost, self.names = self.names, ()
-        return lost, f"{notice} {_gone(lost)}"
-
-    def kill(self) -> None:
-        """End the process, even while a call runs in it."""
-        process = self.process
-        if process is not None:
-            process.kill()
-
-    def dispose(self) -> None:
-        """Close what is left after `kill`; with the lock held."""
-        self.kill()
-        if self.process is not None:
-            self.process.close()
-            self.process = None
-        if self.workspace is not None:
-            self.workspace.remove()
-            self.workspace = None
-
-
-def _gone(names: Sequence[str]) -> str:
-    if not names:
-        return "No variables were lost; imports must be repeated."
-    shown = ", ".join(names[:50]) + (f" and {len(names) - 50} more" if len(names) > 50 else "")
-    return f"These variables are gone: {shown}. Imports must be repeated; files in the working folder are kept."
-
-
-def _judge(
-    exchange: Exchange, timeout_s: float, lost: Sequence[str], *, cancelled: bool, closing: bool
-) -> tuple[Cause | None, str | None]:
-    """What kind of failure it was, and what to tell the model."""
-    reply, limit = exchange.reply, f"{timeout_s:g} s"
-    stopped = "the call was cancelled" if cancelled else f"the code ran longer than the limit of {limit}"
-    if closing:
-        return "died", "The session was closed while the code ran."
-    if reply is not None:
-        if reply.ok:
-            return None, None
-        if exchange.timed_out:
-            return "timeout", f"{reply.error}\nStopped: {stopped}. Variables are kept. Do less in one call."
-        return "exception", reply.error or "(the error cannot be shown)"
-    if exchange.timed_out:
-        return "timeout", (
-            f"Killed: {stopped}, and did not stop within {GRACE_S:g} s of being interrupted. The next call starts a "
-            f"new process. {_gone(lost)} Do less in one call."
-        )
-    return "died", f"The session's process ended ({exchange.ended}). The next call starts a new one. {_gone(lost)}"
-
-
 class Sessions:
     """All sessions of one interpreter, by name. Safe to use from several threads."""
 
-    def __init__(self, data: Sequence[Path]) -> None:
-        """Prepare; no process is started and no folder made before the first call."""
-        self._data = data
+    def __init__(
+        self, data: Sequence[Path], walls: Walls, *, max_idle: int = MAX_IDLE_SESSIONS, max_idle_s: float | None = None
+    ) -> None:
+        """Prepare.
+
+        Args:
+            data: Files copied into each session's working folder.
+            walls: What is put around each session.
+            max_idle: How many sessions are kept that run nothing.
+            max_idle_s: Seconds a session is kept after its last call; None: as long as there are few.
+        """
+        self._data, self._walls, self._max_idle, self._max_idle_s = data, walls, max_idle, max_idle_s
         self._lock = threading.Lock()
         self._live: dict[str, Session] = {}
-        self._lost: dict[str, tuple[str, ...]] = {}
+        self._lost: dict[str, tuple[tuple[str, ...], str]] = {}
         self._roots: list[Path] = []
         self._count = 0
         self._pid = os.getpid()
-        weakref.finalize(self, _shut_down, self._live, self._roots, self._pid)
+        self._timer: threading.Timer | None = None
+        weakref.finalize(self, _shut_down, self._live, self._roots, walls.zygotes, self._pid)
+
+    def start(self) -> None:
+        """Let what sessions are forked from get warm in the background."""
+        if self._walls.isolation.level == "L1":
+            return
+        with contextlib.suppress(ToolError):  # the first call tells
+            with self._lock:
+                cache = self._root() / "cache"
+            self._walls.start(cache)
+
+    def wake(self, name: str) -> None:
+        """Make a call under way in the session look at once whether it was cancelled."""
+        with self._lock:
+            session = self._live.get(name)
+        if session is not None:
+            session.wake()
+
+    def failure(self, cause: Cause, error: str, duration_s: float = 0.0) -> Execution:
+        """A call that was not run."""
+        return Execution(ok=False, error=error, cause=cause, isolation=self._walls.isolation, duration_s=duration_s)
 
     def run(self, name: str, code: str, timeout_s: float, cancelled: Callable[[], bool] = lambda: False) -> Execution:
         """Run `code` in session `name`; waiting for an earlier call of the session counts as time used."""
@@ -171,16 +75,16 @@ class Sessions:
         session = self._enter(name)
         try:
             if not _acquire(session.lock, began + timeout_s, cancelled):
-                return failure(
+                return self.failure(
                     "timeout",
                     f"Not run: the session was still busy with an earlier call after {timeout_s:g} s. Try again.",
                     time.monotonic() - began,
                 )
             try:
                 if session.closing:
-                    return failure("died", "Not run: the session was closed.", time.monotonic() - began)
+                    return self.failure("died", "Not run: the session was closed.", time.monotonic() - began)
                 if cancelled():
-                    return failure("timeout", "Not run: the call was cancelled.", time.monotonic() - began)
+                    return self.failure("timeout", "Not run: the call was cancelled.", time.monotonic() - began)
                 left = max(0.05, timeout_s - (time.monotonic() - began))
                 return session.run(code, timeout_s if left > timeout_s - 0.05 else left, began, cancelled)
             finally:
@@ -192,9 +96,7 @@ class Sessions:
 
     def _enter(self, name: str) -> Session:
         with self._lock:
-            if self._pid != os.getpid():  # forked: these processes are the parent's
-                self._live, self._roots, self._pid = {}, [], os.getpid()
-                weakref.finalize(self, _shut_down, self._live, self._roots, self._pid)
+            self._leave_to_the_parent()
             session = self._live.get(name)
             if session is None:
                 session = self._live[name] = self._new_session(name)
@@ -203,7 +105,24 @@ class Sessions:
             session.used = self._count
             return session
 
+    def _leave_to_the_parent(self) -> None:
+        """In a fork of the program: these processes and folders are not its own; with the lock held."""
+        if self._pid == os.getpid():
+            return
+        self._live, self._roots, self._pid, self._timer = {}, [], os.getpid(), None
+        self._walls.forget()
+        weakref.finalize(self, _shut_down, self._live, self._roots, self._walls.zygotes, self._pid)
+
     def _new_session(self, name: str) -> Session:
+        root = self._root()
+        session = Session(self._walls, root / f"session-{self._count}", root / "cache", self._data)
+        if name in self._lost:
+            session.names, why = self._lost.pop(name)
+            session.notice = f"The session had been closed, as {why}; this is a new one with the data files only."
+        return session
+
+    def _root(self) -> Path:
+        """The folder of all sessions; with the lock held."""
         if not self._roots:
             try:
                 root = Path(tempfile.mkdtemp(prefix="agentkit-python-"))
@@ -215,42 +134,70 @@ class Sessions:
                     "TMPDIR to another folder."
                 ) from error
             _copy_font_list(root / "cache")
-        root = self._roots[0]
-        session = Session(root / f"session-{self._count}", root / "cache", self._data)
-        if name in self._lost:
-            session.names = self._lost.pop(name)
-            session.notice = (
-                f"The session had been closed, as more than {MAX_IDLE_SESSIONS} were open; this is a new one with "
-                "the data files only."
-            )
-        return session
+        return self._roots[0]
 
     def _leave(self, session: Session) -> None:
         with self._lock:
             session.waiting -= 1
+            session.used_s = time.monotonic()
             idle = sorted((s.used, name) for name, s in self._live.items() if not s.waiting)
-            surplus = [name for _, name in idle[: max(0, len(idle) - MAX_IDLE_SESSIONS)]]
-            closing = [self._live.pop(name) for name in surplus]
-            for name, closed in zip(surplus, closing, strict=True):
-                self._lost[name] = closed.names
-            while len(self._lost) > MAX_REMEMBERED:
-                del self._lost[next(iter(self._lost))]
+            surplus = [name for _, name in idle[: max(0, len(idle) - self._max_idle)]]
+            closing = self._take_out(surplus, f"more than {self._max_idle} were open")
+            self._plan_ageing()
+        for closed in closing:
+            _close(closed)
+
+    def _take_out(self, names: Sequence[str], why: str) -> list[Session]:
+        """Sessions nobody asked to close, remembered so that their next call is told; with the lock held."""
+        taken = [self._live.pop(name) for name in names]
+        for name, session in zip(names, taken, strict=True):
+            self._lost[name] = (session.names, why)
+        while len(self._lost) > MAX_REMEMBERED:
+            del self._lost[next(iter(self._lost))]
+        return taken
+
+    def _plan_ageing(self) -> None:
+        """Look again when the session unused for longest is too old; with the lock held."""
+        if self._max_idle_s is None or self._timer is not None:
+            return
+        idle = [session.used_s for session in self._live.values() if not session.waiting]
+        if idle:
+            due = max(0.05, min(idle) + self._max_idle_s - time.monotonic())
+            self._timer = threading.Timer(due, _age, [weakref.ref(self)])
+            self._timer.daemon = True
+            self._timer.start()
+
+    def age(self) -> None:
+        """Close the sessions that have not been used for too long."""
+        with self._lock:
+            self._timer = None
+            limit_s = self._max_idle_s or 0.0
+            oldest = time.monotonic() - limit_s
+            old = [name for name, s in self._live.items() if not s.waiting and s.used_s <= oldest]
+            closing = self._take_out(old, f"it had not been used for {limit_s:g} s")
+            self._plan_ageing()
         for closed in closing:
             _close(closed)
 
     def close(self, name: str | None = None) -> None:
         """End one session, or all; a call that runs in it comes back as died."""
         with self._lock:
+            self._leave_to_the_parent()
             names = list(self._live) if name is None else [name]
             closing = [self._live.pop(each) for each in names if each in self._live]
             for each in names:
                 self._lost.pop(each, None)
-            if name is None and self._pid == os.getpid():
+            roots: list[Path] = []
+            timer = None
+            if name is None:
+                timer, self._timer = self._timer, None
                 roots, self._roots[:] = list(self._roots), []
-            else:
-                roots = []
+        if timer is not None:
+            timer.cancel()
         for session in closing:
             _close(session)
+        if name is None:
+            self._walls.close()
         for root in roots:
             remove_folder(root)
 
@@ -263,9 +210,10 @@ def _acquire(lock: threading.Lock, deadline: float, cancelled: Callable[[], bool
     return True
 
 
-def failure(cause: Cause, error: str, duration_s: float = 0.0) -> Execution:
-    """A call that was not run."""
-    return Execution(ok=False, error=error, cause=cause, isolation=isolation(), duration_s=duration_s)
+def _age(sessions: weakref.ref[Sessions]) -> None:
+    found = sessions()
+    if found is not None:
+        found.age()
 
 
 def _close(session: Session) -> None:
@@ -275,7 +223,7 @@ def _close(session: Session) -> None:
         session.dispose()
 
 
-def _shut_down(live: dict[str, Session], roots: list[Path], pid: int) -> None:
+def _shut_down(live: dict[str, Session], roots: list[Path], zygotes: list[Zygote], pid: int) -> None:
     """At the end of the interpreter object or of the program: no process and no folder stays."""
     if os.getpid() != pid:
         return
@@ -285,6 +233,8 @@ def _shut_down(live: dict[str, Session], roots: list[Path], pid: int) -> None:
         # A call still running on a daemon thread holds the lock; the program ends without it.
         if session.lock.acquire(timeout=1.0):
             session.dispose()
+    for zygote in zygotes:
+        zygote.close()
     for root in roots:
         remove_folder(root)
 

@@ -77,34 +77,41 @@ class _Found:
 
 
 class Workspace:
-    """One session's working folder."""
+    """One session's working folder, reached by a descriptor only: the code may put a link where its path was."""
 
-    def __init__(self, folder: Path, data: Sequence[Path]) -> None:
-        """Make the folder and copy the data files into it.
+    def __init__(self, fd: int, data: Sequence[Path], path: Path | None) -> None:
+        """Copy the data files into an empty folder.
+
+        Args:
+            fd: The folder, opened; closed with this object.
+            data: The files.
+            path: Where the folder is; None where the host has no path to it.
 
         Raises:
-            ToolError: The folder cannot be made, or a data file no longer copied.
+            ToolError: A data file cannot be copied any more.
         """
-        self.folder = folder
-        try:
-            folder.mkdir(mode=0o700, parents=True)
-            # Held open: the code may move its own folder away and put a link in its place.
-            self._fd = os.open(folder, _FOLDER_FLAGS)
-        except OSError as error:
-            raise ToolError(
-                f"The working folder {str(folder)!r} cannot be made ({error.strerror}): make room there, or use "
-                "another session."
-            ) from error
-        try:
-            for path in data:
-                shutil.copyfile(path, folder / path.name)
-        except OSError as error:
-            self.remove()
-            raise ToolError(
-                f"The data file {str(path)!r} cannot be copied any more ({error.strerror}): put it back, or make a "
-                "new PythonInterpreter."
-            ) from error
+        self._fd, self._path = fd, path
+        for file in data:
+            try:
+                self._copy(file)
+            except OSError as error:
+                self.remove()
+                raise ToolError(
+                    f"The data file {str(file)!r} cannot be copied any more ({error.strerror}): put it back, or make a "
+                    "new PythonInterpreter."
+                ) from error
         self._stamps: Mapping[str, Stamp] = {name: stamp for name, _, _, stamp in _walk(self._fd)}
+
+    @property
+    def fd(self) -> int:
+        """The folder."""
+        return self._fd
+
+    def _copy(self, file: Path) -> None:
+        with file.open("rb") as source:
+            target = os.open(file.name, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600, dir_fd=self._fd)
+            with os.fdopen(target, "wb") as copy:
+                shutil.copyfileobj(source, copy, 1 << 20)
 
     def collect(self) -> Written:
         """What is new or changed since the last call; regular files with one link, at most 32 MiB each."""
@@ -121,18 +128,39 @@ class Workspace:
 
     def in_place(self) -> bool:
         """Whether the folder is still where it was made, and no link or other folder instead of it."""
+        if self._path is None:
+            return self._fd >= 0
         try:
-            there = self.folder.lstat()
+            there = self._path.lstat()
         except OSError:
             return False
         return os.path.samestat(there, os.fstat(self._fd))
 
     def remove(self) -> None:
-        """Delete the folder."""
+        """Delete what is in the folder, and the folder itself where the host has a path to it."""
         if self._fd >= 0:
+            if self._path is None:
+                empty(self._fd)
             os.close(self._fd)
             self._fd = -1
-        remove_folder(self.folder)
+        if self._path is not None:
+            remove_folder(self._path)
+
+
+def folder_of(path: Path) -> int:
+    """A new folder for one user only, opened.
+
+    Raises:
+        ToolError: It cannot be made.
+    """
+    try:
+        path.mkdir(mode=0o700, parents=True)
+        return os.open(path, _FOLDER_FLAGS)
+    except OSError as error:
+        raise ToolError(
+            f"The working folder {str(path)!r} cannot be made ({error.strerror}): make room there, or use another "
+            "session."
+        ) from error
 
 
 def _walk(root_fd: int, prefix: str = "", depth: int = 0, budget: Iterator[int] | None = None) -> Iterator[_Entry]:
@@ -211,6 +239,14 @@ def remove_folder(folder: Path) -> None:
                 os.close(fd)
     finally:
         os.close(parent_fd)
+
+
+def empty(fd: int) -> None:
+    """Delete all that is in an open folder, whatever the code made of it."""
+    with contextlib.suppress(OSError):
+        os.fchmod(fd, 0o700)
+    while _thin_out(fd):
+        pass
 
 
 def _thin_out(top_fd: int) -> bool:

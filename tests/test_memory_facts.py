@@ -1,0 +1,253 @@
+"""What is read from results, and how notes show it."""
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from agentkit import Observation, Step, Turn
+from agentkit.memory.facts import default_facts, gist
+from agentkit.memory.forms import FULL
+from agentkit.memory.known import Known
+from agentkit.memory.note import NoteStyle, note
+from agentkit.memory.summarise import summarise
+from agentkit.memory.tables import read_table
+from agentkit.memory.values import Kind, kind_of
+
+FRAME = """      time  revenue region
+0  2023-01    120.5  north
+1  2023-02    131.0  south
+2  2023-03     99.9  north"""
+RECORD = {"time": "2023-01", "revenue": "120.5", "region": "north"}
+
+
+@pytest.mark.parametrize(
+    ("text", "first"),
+    [
+        ("time,revenue,region\n2023-01,120.5,north\n2023-02,131.0,south", RECORD),
+        ("time\trevenue\tregion\n2023-01\t120.5\tnorth\n2023-02\t131.0\tsouth", RECORD),
+        ("| time | revenue | region |\n|---|---|---|\n| 2023-01 | 120.5 | north |\n| 2023-02 | 1 | south |", RECORD),
+        ('name,note\n"Groß, Jürgen",x1\nLi,x2', {"name": "Groß, Jürgen", "note": "x1"}),
+        (FRAME, {"index": "0", **RECORD}),
+        (
+            "PID   COMMAND   CPU\n12    python    3.1\n13    bash      0.2",
+            {"PID": "12", "COMMAND": "python", "CPU": "3.1"},
+        ),
+    ],
+)
+def test_tables_are_read(text, first):
+    rows = read_table(text)
+    assert rows is not None
+    assert rows[0] == first
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "one line", "Dear all,\nthe meeting, as planned, is on 3 May.\nYours, Ann", "a b\nc d\ne f", "x" * 5000],
+)
+def test_prose_is_no_table(text):
+    assert read_table(text) is None
+
+
+@pytest.mark.parametrize(
+    ("value", "kind"),
+    [
+        ("order_17", Kind.IDENTIFIER),
+        ("ann@example.com", Kind.IDENTIFIER),
+        ("/srv/data/a.csv", Kind.IDENTIFIER),
+        (9876543210, Kind.IDENTIFIER),
+        ("2024-05-16", Kind.DATE),
+        (219.5, Kind.NUMBER),
+        ("$1,200.50", Kind.NUMBER),
+        ("EUR", Kind.CODE),
+        (7, Kind.CODE),
+        ("Jürgen Groß", Kind.NAME),
+        ("東京", Kind.NAME),
+        ("16:30:00", Kind.STAMP),
+        ("the quick brown fox jumps over the dog", Kind.PROSE),
+        (None, Kind.TRIVIAL),
+        (True, Kind.TRIVIAL),
+        ("", Kind.TRIVIAL),
+        (0, Kind.TRIVIAL),
+    ],
+)
+def test_kinds_of_values(value, kind):
+    assert kind_of(value) is kind
+
+
+def facts(text: str, mentioned: str = "") -> dict:
+    return default_facts(Step(tool="t", observation=text), mentioned)
+
+
+def test_results_are_read_as_what_they_are():
+    assert facts('{"a": {"b": [1]}}') == {"a": {"b": [1]}}
+    assert facts('[{"a": 1}]') == {"result": [{"a": 1}]}
+    assert facts("Order: A-17\nStatus: shipped\n") == {"Order": "A-17", "Status": "shipped"}
+    assert facts("null") == {"result": None}
+    assert facts("") == {"result": ""}
+    assert facts("{broken") == {"result": "{broken"}
+    assert facts("[" * 100_000)["result"].startswith("[[")
+
+
+def test_of_long_lists_what_the_answer_names_is_kept():
+    rows = json.dumps([{"id": f"row-{n}"} for n in range(500)])
+    kept = facts(rows, "The best is row-321.")["result"]
+    assert {"id": "row-321"} in kept and kept[0] == {"id": "row-0"}
+    assert len(kept) == 41 and kept[-1] == "… 460 more"
+
+
+def test_a_gist_keeps_what_is_named_behind_its_end():
+    text = "We looked at many things of little note. " * 20 + "In the end order A-17 went to ann@example.com."
+    short = gist(text, 120)
+    assert len(short) <= 120
+    assert short.endswith("(also: A-17, ann@example.com)")
+    assert gist("short", 120) == "short"
+    assert gist("What of order A-17?", 18, extra=55) == "What of order A-17?", "never longer than the text"
+    dates = "\n".join(f"row {n:02} on 2024-01-{n:02},9{n:02}" for n in range(1, 28))
+    assert "2024-01-09,909" not in gist(dates, 120) and "09909" not in gist(dates, 600), "no number out of two"
+
+
+def shown(*steps: Step, question: str = "q", answer: str = "a", known: Known | None = None) -> str:
+    turn = Turn(input=question, steps=steps, output=answer, session="s", number=2)
+    known = known or Known()
+    known.turn(question, answer)
+    return note(summarise(turn), known, NoteStyle())
+
+
+def call(result: object, tool: str = "look", ok: bool = True, **arguments) -> Step:
+    text = result if isinstance(result, str) else json.dumps(result)
+    return Step(tool=tool, tool_input=arguments, observation=text, ok=ok, result=Observation(content=text, ok=ok))
+
+
+def test_a_table_names_its_columns_once_and_what_all_rows_share_once():
+    rows = [{"sku": f"S-{n}", "price": 10 + n, "currency": "EUR"} for n in range(3)]
+    assert (
+        shown(call({"rows": rows}))
+        == "Record of t2:\nlook → rows (all currency: EUR) (sku, price): S-0, 10; S-1, 11; S-2, 12"
+    )
+
+
+def test_runs_of_one_value_are_written_once():
+    legs = [{"leg": f"L{n}", "date": f"2024-05-0{1 + n // 2}", "seats": 20 + n} for n in range(4)]
+    assert "legs (leg, seats) date 2024-05-01: L0, 20; L1, 21; date 2024-05-02: L2, 22; L3, 23" in shown(
+        call({"legs": legs})
+    )
+
+
+def test_nothing_is_written_twice():
+    known = Known()
+    first = shown(call({"owner": "ann@example.com", "city": "Bonn"}, id="A-17"), known=known)
+    assert first == "Record of t2:\nlook id=A-17 → owner=ann@example.com city=Bonn"
+    again = shown(call({"owner": "ann@example.com", "city": "Köln"}, id="A-18"), known=known)
+    assert again == "Record of t2:\nlook id=A-18 → city=Köln"
+    assert shown(call({"phone": "0228-5551"}), answer="Call 0228-5551.") == "Record of t2:\nlook"
+
+
+def test_a_call_like_the_last_one_says_what_is_new():
+    common = {"order": "A-17", "address": "Long Street 12, 53111 Bonn", "item": "blue chair"}
+    text = shown(call("no stock", ok=False, amount=3, **common), call("no stock", ok=False, amount=2, **common))
+    assert text.endswith("\nlook again with amount=2 → failed: no stock")
+
+
+def test_results_that_only_acknowledge_are_left_out_but_not_what_they_refuse():
+    assert shown(call({"status": "Order A-17 cancelled successfully"}, "cancel_order", id="A-17")).endswith("id=A-17")
+    assert "out of stock" in shown(call({"status": "Order A-17 is out of stock"}, "cancel_order", id="A-17"))
+
+
+@pytest.mark.parametrize(
+    ("tool", "said", "kept"),
+    [
+        ("lockDoors", "locked", False),
+        ("apply_code", "applied", False),
+        ("check_lock", "locked", True),
+        ("lock", "red", True),
+        ("send", "refused", True),
+    ],
+)
+def test_a_state_that_only_repeats_the_call_is_left_out(tool, said, kept):
+    assert (f"state={said}" in shown(call({"state": said}, tool))) is kept
+
+
+def test_facts_are_written_as_arguments_are():
+    plain = {"id": "A-17", "net": 22.5, "tags": ["new", "red"]}
+    assert shown(call(plain, size=3)) == "Record of t2:\nlook size=3 → id=A-17, net=22.5, tags=[new, red]"
+    assert shown(call({"id": "A-17", "net": 22.5}, size=3, room=4)).endswith("look size=3 room=4 → id=A-17 net=22.5")
+    assert shown(call({"id": "A-17", "to": "Jo Li"})).endswith("id=A-17, to=Jo Li"), (
+        "commas where a space divides words"
+    )
+
+
+def test_what_changed_of_a_variable_stands_with_its_name():
+    known = Known()
+    frame = {"name": "df", "type": "DataFrame", "shape": [12, 4]}
+    assert shown(call({"variables": [frame]}), known=known).endswith("{name=df, type=DataFrame, shape=[12, 4]}")
+    assert shown(call({"variables": [frame | {"shape": [12, 3]}]}), known=known).endswith("{name=df, shape=[12, 3]}")
+
+
+def test_times_of_day_go_first_from_what_is_long():
+    order = {"id": "A-17", "at": "2024-05-07T12:00:00", "sku": "S-1", "net": 12.5, "gross": 15.25}
+    assert "T12" not in shown(call(order))
+    assert "at=2024-05-07T12:00:00" in shown(call({"id": "A-17", "at": "2024-05-07T12:00:00"}))
+
+
+def test_an_empty_result_is_written_as_such():
+    assert shown(call([]), call("")) == "Record of t2:\nlook → (empty)\nlook → (empty)"
+
+
+def test_what_is_left_out_points_to_the_stored_step():
+    text = shown(call({"found": [{"id": f"doc-{n}", "text": "word " * 60} for n in range(60)]}))
+    assert text.endswith("… t2.s1")
+    assert "doc-0" in text and len(text) < 1500
+
+
+def test_identical_code_is_written_once():
+    code = "a = 1\nb = 2"
+    steps = [Step(tool="python", tool_input={"code": code}, observation="ok") for _ in range(2)]
+    assert shown(*steps).count("a = 1") == 1
+    assert "code: the same as in t2.s1" in shown(*steps)
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(max_size=30),
+    lambda inner: st.lists(inner, max_size=5) | st.dictionaries(st.text(max_size=8), inner, max_size=5),
+    max_leaves=25,
+)
+
+
+@settings(max_examples=200, deadline=None)
+@given(JSON, JSON)
+def test_any_json_is_read_stored_and_shown(value, arguments):
+    step = Step(tool="t", tool_input={"x": arguments}, observation=json.dumps(value))
+    remembered = summarise(Turn(input="q", steps=(step, step), output="a", session="s", number=1))
+    assert type(remembered).model_validate_json(remembered.model_dump_json()) == remembered
+    assert note(remembered, Known(), NoteStyle()) == note(remembered, Known(), NoteStyle())
+    assert str(remembered).startswith("Turn 1: q\nt1.s1 t")
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.text(max_size=300))
+def test_any_text_is_read_and_shown(text):
+    assert FULL.style is not None
+    assert shown(call(text)).startswith("Record of t2:\nlook")
+
+
+def test_the_same_bytes_whatever_the_hash_seed():
+    program = (
+        "import json;from agentkit import Step,Turn;from agentkit.memory.summarise import summarise;"
+        "from agentkit.memory.replay import replay\n"
+        "rows=[{'id':f'doc-{n}','b':{'c':n,'d':'x y'},'t':'word '*50} for n in range(60)]\n"
+        "s=Step(tool='t',tool_input={'q':'doc-4','k':2},observation=json.dumps({'rows':rows,'total':60}))\n"
+        "os=[summarise(Turn(input=f'doc-{n}?',steps=(s,s),output='doc-7',session='s',number=n)) for n in range(1,30)]\n"
+        "for b in (None,300,2000):print(repr([m.content for m in replay(os[::-1],'objects',max_tokens=b,count=len)]))"
+    )
+    outs = {
+        subprocess.run(
+            [sys.executable, "-c", program], env={**os.environ, "PYTHONHASHSEED": seed}, capture_output=True, check=True
+        ).stdout
+        for seed in ("1", "2")
+    }
+    assert len(outs) == 1

@@ -1,0 +1,102 @@
+"""The data files of an interpreter: paths as they are, tables and renamed files written into a folder of their own."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+import tempfile
+import weakref
+from collections.abc import Mapping, Sequence
+from pathlib import Path, PurePath
+from typing import TYPE_CHECKING, Any
+
+from agentkit.errors import ConfigError
+from agentkit.text import shorten
+from agentkit.tools.python.workspace import check_data
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    Data = Sequence[str | os.PathLike[str]] | Mapping[str, str | os.PathLike[str] | pd.DataFrame]
+
+_WRITERS = (".csv", ".pkl")
+
+
+class DataFiles:
+    """What each session finds in its working folder.
+
+    Attributes:
+        paths: The files, each under the name it has in the working folder.
+    """
+
+    def __init__(self, data: Data) -> None:
+        """Check the files and write the tables.
+
+        Args:
+            data: Paths; or, by the name in the working folder, paths and pandas DataFrames. A table's name ends in
+                .csv, which is added where there is no ending, or in .pkl, which keeps its types and its index.
+
+        Raises:
+            ConfigError: A name or value that cannot be a file, a file that cannot be read, a table that cannot be
+                written.
+        """
+        if not isinstance(data, Mapping):
+            if not isinstance(data, (str, bytes)) and isinstance(data, Sequence):
+                _refuse_unnamed(data)
+            self.paths = check_data(data)
+            return
+        folder = Path(tempfile.mkdtemp(prefix="agentkit-data-"))
+        weakref.finalize(self, _remove, str(folder), os.getpid())
+        self.paths = check_data([_placed(folder, name, value) for name, value in data.items()])
+
+
+def _remove(folder: str, owner: int) -> None:
+    # A forked child inherits the clean-up, but not the right to do it.
+    if os.getpid() == owner:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _refuse_unnamed(data: Sequence[Any]) -> None:
+    for item in data:
+        if _is_table(item):
+            raise ConfigError(
+                "data holds a DataFrame without a name: give a dict, such as data={'sales.csv': frame, "
+                "'costs.csv': 'costs.csv'}."
+            )
+
+
+def _placed(folder: Path, name: Any, value: Any) -> Path:
+    if not isinstance(name, str) or not name or name != PurePath(name).name or name in (".", ".."):
+        raise ConfigError(f"data has the name {shorten(repr(name))}: give the name of a file, without a folder.")
+    if not _is_table(value):
+        (source,) = check_data([value])
+        target = folder / name
+        try:
+            shutil.copyfile(source, target)
+        except (OSError, ValueError) as error:
+            raise ConfigError(f"The data file {shorten(str(source), 200)!r} cannot be copied: {error}.") from error
+        return target
+    target = folder / (name if PurePath(name).suffix else f"{name}.csv")
+    if target.suffix not in _WRITERS:
+        raise ConfigError(f"The table {shorten(name)!r} cannot be written: let its name end in .csv or .pkl.")
+    try:
+        if target.suffix == ".pkl":
+            value.to_pickle(target)
+        else:
+            value.to_csv(target, index=not _is_plain(value.index))
+    except Exception as error:  # pandas raises what the cells raise
+        raise ConfigError(
+            f"The table {shorten(name)!r} cannot be written ({type(error).__name__}: {shorten(error, 200)})."
+        ) from error
+    return target
+
+
+def _is_table(value: Any) -> bool:
+    pandas = sys.modules.get("pandas")
+    return pandas is not None and isinstance(value, pandas.DataFrame)
+
+
+def _is_plain(index: Any) -> bool:
+    """Whether an index is only 0, 1, 2 and so on, which reading a file makes anew."""
+    return index.name is None and type(index).__name__ == "RangeIndex" and index.start == 0 and index.step == 1

@@ -1,0 +1,132 @@
+"""How far code can be walled in on this machine, how far it shall be, and what to tell about the difference."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from typing import Any
+
+from agentkit.errors import ConfigError
+from agentkit.text import shorten
+from agentkit.tools.python import bwrap, landlock, seccomp
+from agentkit.tools.python.execution import Isolation, Level
+from agentkit.tools.python.seccomp_filters import FILTERS
+
+LEVELS: tuple[Level, ...] = ("L1", "L2", "L3")
+_L1_MEANS = (
+    "a process of its own with resource limits and an empty environment, but the code can read and write what you can "
+    "and reach the network"
+)
+
+
+@dataclass(frozen=True)
+class Machine:
+    """What this machine offers.
+
+    Attributes:
+        landlock: Version of Landlock, 0 without.
+        seccomp: Whether there is a filter for this kernel and processor.
+        bwrap: Where bubblewrap is, None where it is not installed.
+        bwrap_problem: Why it sets up no sandbox; empty where it does, or where it is not installed.
+    """
+
+    landlock: int
+    seccomp: bool
+    bwrap: str | None
+    bwrap_problem: str
+
+
+def probe() -> Machine:
+    """Look at what is there; bubblewrap is tried once in a program."""
+    program = bwrap.find()
+    return Machine(
+        landlock=landlock.abi(),
+        seccomp=seccomp.offered() and seccomp.architecture() in FILTERS,
+        bwrap=program,
+        bwrap_problem="" if program is None else bwrap.why_not(program),
+    )
+
+
+def best(machine: Machine) -> Isolation:
+    """The highest level the machine offers, and what is missing to the next."""
+    missing = tuple(name for name, there in (("landlock", machine.landlock), ("seccomp", machine.seccomp)) if not there)
+    if missing:
+        return without_walls(missing)
+    if machine.bwrap is None:
+        return without_namespaces("bubblewrap is not installed")
+    if machine.bwrap_problem:
+        return without_namespaces(f"bubblewrap sets up no sandbox here: {machine.bwrap_problem}")
+    return Isolation(level="L3")
+
+
+def without_namespaces(reason: str) -> Isolation:
+    """Level 2, and why not 3."""
+    if "not installed" in reason:
+        fix = "install bubblewrap (Debian, Ubuntu: apt install bubblewrap)"
+    elif "nknown option" in reason:
+        fix = "install bubblewrap 0.7 or newer"
+    else:
+        fix = (
+            "allow bubblewrap to make user namespaces, then look again with `agentkit doctor` (in a container: another "
+            "security profile; on Ubuntu: an AppArmor profile for bwrap)"
+        )
+    return Isolation(level="L2", missing=("namespaces",), reason=reason, fix=fix)
+
+
+def without_walls(missing: tuple[str, ...]) -> Isolation:
+    """Level 1, and why not 2."""
+    if sys.platform == "linux":
+        reason = f"this kernel or processor does not offer {' and '.join(missing)}"
+        fix = "use Linux 5.13 or newer with Landlock switched on, on x86-64 or ARM64"
+    else:
+        reason = "this system has neither Landlock nor seccomp: code is walled in on Linux only"
+        fix = "run agentkit on Linux, in a container or a virtual machine"
+    return Isolation(
+        level="L1",
+        missing=("namespaces", *missing),
+        reason=reason,
+        fix=f"{fix}; until then run only code you would run yourself",
+    )
+
+
+def at_most(isolation: Isolation, level: Level) -> Isolation:
+    """The same, or less where less was asked for."""
+    if LEVELS.index(isolation.level) <= LEVELS.index(level):
+        return isolation
+    missing = ("namespaces",) if level == "L2" else ("namespaces", "landlock", "seccomp")
+    fix = "leave max_isolation out" + ("; until then run only code you would run yourself" if level == "L1" else "")
+    return Isolation(level=level, missing=missing, reason=f"max_isolation is {level}", fix=fix)
+
+
+def choose(min_isolation: Any, max_isolation: Any, allow_weak: bool) -> Isolation:
+    """The level code will be run at.
+
+    Raises:
+        ConfigError: No level, a minimum above the maximum, Windows, or a machine that offers too little.
+    """
+    if sys.platform == "win32":
+        raise ConfigError("PythonInterpreter does not run on Windows: use Linux, macOS, or WSL.")
+    for name, value in (("min_isolation", min_isolation), ("max_isolation", max_isolation)):
+        if value not in LEVELS:
+            raise ConfigError(f"{name} is {shorten(repr(value))}: give 'L1', 'L2' or 'L3'.")
+    found = at_most(best(probe()), max_isolation)
+    if problem := too_weak(found, min_isolation, allow_weak):
+        raise ConfigError(problem)
+    return found
+
+
+def too_weak(isolation: Isolation, min_isolation: Level, allow_weak: bool) -> str:
+    """Why code may not be run with so little around it; empty where it may."""
+    enough = LEVELS.index(isolation.level) >= LEVELS.index(min_isolation)
+    if allow_weak or (enough and isolation.level != "L1"):
+        return ""
+    accept = "Pass allow_weak=True to accept that, for code you would run yourself."
+    if isolation.level == "L1":
+        return (
+            f"PythonInterpreter is asked for isolation {min_isolation}, and what can be had is L1 only: {_L1_MEANS} "
+            f"({isolation.reason}). To raise it: {isolation.fix}. {accept}"
+        )
+    return (
+        f"PythonInterpreter is asked for isolation {min_isolation}, and what can be had is {isolation.level} "
+        f"({isolation.reason}). To raise it: {isolation.fix}. Or pass min_isolation='{isolation.level}'."
+    )
