@@ -11,10 +11,10 @@ if TYPE_CHECKING:
     from agentkit.memory.middleware import AugmentedMemoryMiddleware as AugmentedMemoryMiddleware
     from agentkit.memory.objects import Action, MemoryObject
     from agentkit.memory.open_turn import OpenTurn
+    from agentkit.memory.reader import SessionInfo
     from agentkit.memory.recall import RecallTool
     from agentkit.memory.replay import estimate_tokens
     from agentkit.memory.search import Hit
-    from agentkit.memory.store import SessionInfo
 
 _MODULE_OF = {
     "Action": "objects",
@@ -25,7 +25,7 @@ _MODULE_OF = {
     "MemoryObject": "objects",
     "OpenTurn": "open_turn",
     "RecallTool": "recall",
-    "SessionInfo": "store",
+    "SessionInfo": "reader",
     "estimate_tokens": "replay",
 }
 

@@ -27,6 +27,12 @@ if TYPE_CHECKING:
 
 _BACKENDS = ("sqlite", "postgresql")
 _IN_PROCESS = (None, "", ":memory:")
+# Without it, SQLAlchemy does not keep how many rows an INSERT wrote.
+_COUNTED = {"preserve_rowcount": True}
+
+
+class _NotWritten(Exception):
+    """A guarded statement found nothing to write to."""
 
 
 class Database:
@@ -77,22 +83,32 @@ class Database:
         with self._alone, self.translated(), self._writing.begin() as connection:
             yield connection
 
-    def write(self, statement: Insert | Update, rows: Sequence[Mapping[str, Any]]) -> None:
+    def write(self, statement: Insert | Update, rows: Sequence[Mapping[str, Any]]) -> bool:
         """Execute one statement for each row, in a transaction of their own.
+
+        Returns:
+            Whether each of them wrote a row; if not, none has.
 
         This is what runs twice in every step of an agent. In SQLite the statement, compiled once by SQLAlchemy, goes
         straight to the driver, which takes a third of the time; elsewhere the network decides.
         """
         if not self.is_sqlite:
-            with self.writing() as connection:
-                connection.execute(statement, rows)
-            return
+            try:
+                with self.writing() as connection:
+                    for row in rows:
+                        if connection.execute(statement, row, execution_options=_COUNTED).rowcount != 1:
+                            raise _NotWritten
+            except _NotWritten:
+                return False
+            except IntegrityError as error:
+                raise StoreError(_explained(self.name, str(error.orig))) from error
+            return True
         if statement not in self._compiled:
             self._compiled[statement] = str(statement.compile(dialect=sqlite.dialect(paramstyle="named")))
         sql = self._compiled[statement]
         try:
             with self._alone, closing(self._engine.raw_connection()) as connection:
-                _execute_all(connection.cursor(), sql, rows)
+                return _execute_all(connection.cursor(), sql, rows)
         except sqlite3.Error as error:
             raise StoreError(_explained(self.name, str(error))) from error
 
@@ -142,17 +158,18 @@ class Database:
             raise StoreError(_explained(self.name, str(error))) from error
 
 
-def _execute_all(cursor: Any, sql: str, rows: Sequence[Mapping[str, Any]]) -> None:
+def _execute_all(cursor: Any, sql: str, rows: Sequence[Mapping[str, Any]]) -> bool:
     if len(rows) == 1:  # a single statement is a transaction by itself
-        cursor.execute(sql, rows[0])
-        return
+        return bool(cursor.execute(sql, rows[0]).rowcount == 1)
     cursor.execute("BEGIN IMMEDIATE")
     try:
-        cursor.executemany(sql, rows)
+        complete = bool(cursor.executemany(sql, rows).rowcount == len(rows))
     except BaseException:
-        cursor.execute("ROLLBACK")
+        if cursor.connection.in_transaction:  # a full disk has ended it already
+            cursor.execute("ROLLBACK")
         raise
-    cursor.execute("COMMIT")
+    cursor.execute("COMMIT" if complete else "ROLLBACK")
+    return complete
 
 
 def _url(location: str | None) -> URL:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from itertools import groupby
 from typing import Any, Literal
 
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, SystemMessage, ToolMessage
@@ -126,21 +127,26 @@ def left_out(turns: int) -> str:
 
 
 def _calls(remembered: MemoryObject, known: Known, style: NoteStyle) -> list[BaseMessage]:
-    calls = [
-        {"name": a.tool or "unknown", "args": _arguments(a.input, style), "id": a.reference, "type": "tool_call"}
-        for a in remembered.actions
-    ]
-    known.read(json.dumps([call["args"] for call in calls], ensure_ascii=False, default=repr))
-    results: list[BaseMessage] = [
-        ToolMessage(
-            outcome_text(a, known, style) or "(nothing new)",
-            tool_call_id=a.reference,
-            name=a.tool or "unknown",
-            status="success" if a.ok else "error",
-        )
-        for a in remembered.actions
-    ]
-    return [AIMessage("", tool_calls=calls), *results]
+    """The calls of one reply in one message, and their results behind it."""
+    messages: list[BaseMessage] = []
+    for _, together in groupby(remembered.actions, key=lambda action: action.round):
+        actions = list(together)
+        calls = [
+            {"name": a.tool or "unknown", "args": _arguments(a.input, style), "id": a.reference, "type": "tool_call"}
+            for a in actions
+        ]
+        known.read(json.dumps([call["args"] for call in calls], ensure_ascii=False, default=repr))
+        messages.append(AIMessage("", tool_calls=calls))
+        messages += [
+            ToolMessage(
+                outcome_text(a, known, style) or "(nothing new)",
+                tool_call_id=a.reference,
+                name=a.tool or "unknown",
+                status="success" if a.ok else "error",
+            )
+            for a in actions
+        ]
+    return messages
 
 
 def _arguments(value: Any, style: NoteStyle) -> Any:

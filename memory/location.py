@@ -11,7 +11,7 @@ from pathlib import Path
 def without_password(location: str) -> str:
     """A URL as it may be shown."""
     hidden = re.sub(r"(://[^:/@]*):.*@", r"\1:***@", location)
-    return re.sub(r"([?&]password=)[^&]*", r"\1***", hidden)
+    return re.sub(r"([?&](?:ssl)?password=)[^&]*", r"\1***", hidden, flags=re.IGNORECASE)
 
 
 def is_foreign(path: str) -> bool:

@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, TextIO, TypeVar
 from langchain_core.messages import BaseMessage
 
 from agentkit.errors import ConfigError, InputError, SessionBusyError
+from agentkit.memory.condense import Condense
 from agentkit.memory.location import without_password
 from agentkit.memory.objects import MemoryObject
 from agentkit.memory.replay import CountTokens, check_mode, estimate_tokens, replay
-from agentkit.memory.summarise import Condense
 from agentkit.sessions import check_session
 from agentkit.text import clean, shorten
 from agentkit.turn import Turn
@@ -26,11 +26,14 @@ if TYPE_CHECKING:
 
     from agentkit.memory.explain import Explanation
     from agentkit.memory.open_turn import OpenTurn
+    from agentkit.memory.reader import SessionInfo
     from agentkit.memory.recall import RecallTool
     from agentkit.memory.search import Hit
-    from agentkit.memory.store import SessionInfo, Store
+    from agentkit.memory.store import Store
 
 _T = TypeVar("_T")
+
+MAX_WAIT_S = 86_400
 
 
 class Memory:
@@ -57,8 +60,8 @@ class Memory:
         """Name a database; it is opened, and made where there is none, at first use.
 
         Args:
-            url: A file's path, or an SQLAlchemy URL (``postgresql+psycopg://...``). None keeps everything in this
-                process.
+            url: A file's path, or an SQLAlchemy URL (``postgresql+psycopg://...``). None or ``":memory:"`` keeps
+                everything in this process.
             replay: How `replay` shows earlier turns: ``"objects"`` (a note of what was done between question and
                 answer), ``"calls"`` (the tool calls themselves, results condensed), ``"dialogue"`` (question and
                 answer), ``"answers"``, or ``"none"``.
@@ -66,9 +69,9 @@ class Memory:
                 for three bytes of UTF-8.
             durability: For SQLite: ``"normal"`` survives the death of the process (``kill -9``) but may lose the
                 last turns with the power; ``"full"`` survives that too, and is slower.
-            timeout_s: Seconds to wait for SQLite's write lock, or for a PostgreSQL server to answer; 0 or more.
+            timeout_s: Seconds to wait for SQLite's write lock, or for a PostgreSQL server to answer; from 0 to a day.
             wait_s: Seconds to wait, blocking this thread, for a session whose turn is still running before
-                SessionBusyError is raised; 0 raises at once.
+                SessionBusyError is raised; 0 raises at once, a day is the limit.
             redact: Changes every text of a turn before any of it is stored: questions, answers, thinking, names,
                 arguments and results of tools, and text files. Session names are stored as they are.
             embeddings: LangChain embeddings, to search by meaning too; they are called in `search` and by the
@@ -80,16 +83,16 @@ class Memory:
         """
         if durability not in ("normal", "full"):
             raise ConfigError(f"durability is {shorten(repr(durability))}: give 'normal' or 'full'.")
-        if not isinstance(timeout_s, (int, float)) or not timeout_s >= 0:
-            raise ConfigError(f"timeout_s is {shorten(repr(timeout_s))}: give seconds, 0 or more.")
-        if not isinstance(wait_s, (int, float)) or not wait_s >= 0:
-            raise ConfigError(f"wait_s is {shorten(repr(wait_s))}: give seconds, 0 or more.")
+        _check_seconds("timeout_s", timeout_s)
+        _check_seconds("wait_s", wait_s)
+        if count_tokens is not None and not callable(count_tokens):
+            raise ConfigError(f"count_tokens is {shorten(repr(count_tokens))}: give a function from text to a number.")
         if redact is not None and not callable(redact):
             raise ConfigError(f"redact is {shorten(repr(redact))}: give a function from text to text.")
-        location = None if url is None else os.fspath(url)
+        location = os.fspath(url) if isinstance(url, os.PathLike) else url
         if location is not None and (not isinstance(location, str) or not location.strip() or "\x00" in location):
             raise ConfigError(f"The memory is {shorten(repr(location))}: give a file's path or an SQLAlchemy URL.")
-        self._location = location
+        self._location = None if location == ":memory:" else location
         self._mode = check_mode(replay)
         self._count = count_tokens or estimate_tokens
         self._durability = durability
@@ -114,12 +117,17 @@ class Memory:
             The turn's memory object.
 
         Raises:
+            InputError: `turn` is no Turn.
             SessionError: An impossible session name.
             SessionBusyError: A turn of the session is running, and was not done within ``wait_s``.
             StoreError: The database cannot be used.
         """
         check_session(session)
-        return self._patiently(lambda: self._store().append(session, turn, condense or {}))
+        if not isinstance(turn, Turn):
+            raise InputError(f"append() was given {shorten(repr(turn))}: give a Turn.")
+        own = condense or {}
+        prepared = self._store().prepare(turn, own)
+        return self._patiently(lambda: self._store().append(session, prepared, own))
 
     def begin(self, session: str, question: str, *, condense: Mapping[str, Condense] | None = None) -> OpenTurn:
         """Open the session's next turn, to be written down as it goes. A turn a dead process left is closed first.
@@ -408,3 +416,9 @@ class Memory:
             database.close()
             raise
         self._close = database.close
+
+
+def _check_seconds(name: str, value: object) -> None:
+    is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    if not is_number or not 0 <= value <= MAX_WAIT_S:  # type: ignore[operator]
+        raise ConfigError(f"{name} is {shorten(repr(value))}: give seconds, from 0 to {MAX_WAIT_S}.")

@@ -10,10 +10,10 @@ from langchain_core.messages import BaseMessage, HumanMessage
 from langchain_core.tools import BaseTool, ToolException
 
 from agentkit.errors import ConfigError, SessionError
+from agentkit.memory.condense import Condense
 from agentkit.memory.history import folded, turn_of_messages
 from agentkit.memory.recall import session_of
 from agentkit.memory.search import RECALL
-from agentkit.memory.summarise import Condense
 from agentkit.policy import policy_of
 
 try:

@@ -72,7 +72,12 @@ def outcome_text(action: Action, known: Known, style: NoteStyle) -> str:
     if not action.ok:
         failure = action.failure if style.cap is None else shorten(action.failure, max(40, style.cap))
         known.read(failure)
-        return f"failed: {failure}"
+        left = _facts_text(action, known, style) if action.facts else ""
+        return f"failed: {failure}" + (f"; left behind: {left}" if left else "")
+    return _facts_text(action, known, style)
+
+
+def _facts_text(action: Action, known: Known, style: NoteStyle) -> str:
     text, writer = facts_text(
         known, action.tool, action.facts, cap=style.cap, first=style.detail, inputs=set(_leaves(action.input))
     )

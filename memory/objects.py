@@ -19,9 +19,12 @@ class Action(BaseModel):
     Attributes:
         reference: Names the stored step: ``t3.s2`` is the second step of turn 3.
         tool: The tool's name.
-        input: The arguments it was called with.
+        input: The arguments it was called with; very long ones are cut, and say how much was.
         ok: Whether it did what it was asked to, by its status and not by its words.
-        facts: What is worth keeping of its result, as JSON keys and values; empty for a failure.
+        unknown: Whether nobody knows if it did: it ran out of time, or the run was broken off; then it is not `ok`.
+        round: Which model reply asked for it, from 1; the calls of one reply share it; 0 where nobody said.
+        facts: What is worth keeping of its result, as JSON keys and values; of a failure, what it left behind
+            (variables and files), where its tool says so.
         failure: What went wrong, in one line; "" where it worked.
     """
 
@@ -31,17 +34,18 @@ class Action(BaseModel):
     tool: str
     input: dict[str, Any] = {}
     ok: bool = True
+    unknown: bool = False
+    round: int = 0
     facts: dict[str, Any] = {}
     failure: str = ""
 
     def __str__(self) -> str:
         """The call and what came of it, one line each, code as an indented block."""
         head = f"{self.reference} {self.tool}{_arguments(self.input)}"
-        if not self.ok:
-            return f"{head}\n  failed: {self.failure}"
         from agentkit.memory.render import fact_lines
 
-        return "\n".join([head, *(f"  {line}" for line in fact_lines(self.tool, self.facts))])
+        failed = [] if self.ok else [f"  failed: {self.failure}"]
+        return "\n".join([head, *failed, *(f"  {line}" for line in fact_lines(self.tool, self.facts))])
 
 
 class MemoryObject(BaseModel):
@@ -52,8 +56,8 @@ class MemoryObject(BaseModel):
         number: The turn's place in it, from 1.
         question: What was asked.
         actions: The chain, failed steps included.
-        variables: Names the interpreter holds after the turn, as the tool described them.
-        files: Files written in the turn.
+        variables: Names set or changed in the turn and alive at its end, as the tool described them.
+        files: Files written in the turn, by failed steps too.
         output: The answer.
         stop_reason: Why the turn ended.
         version: The shape of this JSON.
@@ -80,14 +84,17 @@ class MemoryObject(BaseModel):
         """The answer, or in words that there is none."""
         if self.output.strip():
             return self.output
-        return _NO_ANSWER.get(self.stop_reason, "(no answer)")
+        unknown = ", ".join(action.reference for action in self.actions if action.unknown)
+        reasons = [_NO_ANSWER.get(self.stop_reason, ""), f"outcome of {unknown} unknown" if unknown else ""]
+        said = "; ".join(filter(None, reasons))
+        return f"(no answer: {said})" if said else "(no answer)"
 
 
 _NO_ANSWER: dict[str, str] = {
-    "interrupted": "(no answer: the run was interrupted)",
-    "refused": "(no answer: it was refused)",
-    "model_error": "(no answer: the model ended with an error)",
-    "empty_reply": "(no answer: the model's reply was empty)",
+    "interrupted": "the run was interrupted",
+    "refused": "it was refused",
+    "model_error": "the model ended with an error",
+    "empty_reply": "the model's reply was empty",
 }
 
 

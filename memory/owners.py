@@ -48,7 +48,7 @@ def is_live(mark: str, idle_s: float) -> bool:
 def _exists(pid: int) -> bool:
     try:
         os.kill(pid, 0)
-    except ProcessLookupError:
+    except (ProcessLookupError, OverflowError, TypeError):  # no pid at all: the mark is damaged
         return False
     except PermissionError:
         return True

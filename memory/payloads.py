@@ -7,11 +7,11 @@ from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 from pydantic import ValidationError
-from pydantic_core import PydanticSerializationError
 
 from agentkit.errors import StoreError
+from agentkit.memory.jsonable import storable
 from agentkit.memory.objects import MemoryObject
-from agentkit.text import clean, clean_json, is_clean, shorten
+from agentkit.text import shorten
 from agentkit.turn import Observation, Step, Turn
 
 _T = TypeVar("_T")
@@ -20,21 +20,8 @@ UNKNOWN = "(no result: the run was interrupted while this was running; outcome u
 
 
 def to_json(model: Turn | Step | MemoryObject, **options: Any) -> str:
-    """A model as JSON that any database holds; what JSON cannot say is written as its ``repr``."""
-    try:
-        return model.model_dump_json(**options)
-    except (PydanticSerializationError, UnicodeEncodeError):
-        # A tool input that is no JSON, or text with a lone surrogate: rare, so only then the slow way.
-        plain = model.model_dump(mode="python", **options)
-        return json.dumps(clean_json(plain), ensure_ascii=False, default=_spell)
-
-
-def _spell(value: Any) -> Any:
-    if isinstance(value, bytes):
-        import base64
-
-        return base64.urlsafe_b64encode(value).decode()
-    return clean(repr(value))
+    """A model as JSON that any database holds, whatever is in it: see `jsonable`."""
+    return storable(model).model_dump_json(**options)
 
 
 def turn_json(turn: Turn) -> str:
@@ -44,8 +31,6 @@ def turn_json(turn: Turn) -> str:
 
 def call_json(step: Step) -> str:
     """A step before it ran."""
-    if not is_clean(step.tool_input):  # pydantic writes a lone surrogate in a key as question marks
-        step = step.model_copy(update={"tool_input": clean_json(step.tool_input)})
     return to_json(step, exclude={"observation", "ok", "result"})
 
 
@@ -85,7 +70,7 @@ def read(reader: Callable[[str], _T], text: str, session: str, number: int) -> _
     """
     try:
         return reader(text)
-    except (ValidationError, ValueError, TypeError) as error:
+    except (ValidationError, ValueError, TypeError, RecursionError) as error:
         raise StoreError(
             f"Turn {number} of session {shorten(session)!r} is stored as something agentkit cannot read "
             f"({shorten(text, 40)!r}): it is damaged, or a newer agentkit wrote it. Other sessions can still be read."

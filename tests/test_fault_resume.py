@@ -113,7 +113,9 @@ class Mortal(Memory):
             setattr(opened, name, self._dying(getattr(opened, name)))
         close = opened.interrupt
         # A dead process closes nothing; its mark counts no longer.
-        opened.interrupt = lambda: owners.release(opened._mark) if self.left is not None and self.left < 0 else close()
+        opened.interrupt = lambda: (
+            owners.release(opened._key.owner) if self.left is not None and self.left < 0 else close()
+        )
         return opened
 
     def _dying(self, write):
