@@ -70,7 +70,11 @@ def as_decision(given: Any, what: str) -> Decision:
         return Approve() if given else Deny()
     if isinstance(given, Deny) and isinstance(given.reason, str):
         return Deny(clean(given.reason))
-    if isinstance(given, Edit) and isinstance(given.arguments, Mapping):
+    if (
+        isinstance(given, Edit)
+        and isinstance(given.arguments, Mapping)
+        and all(isinstance(key, str) for key in given.arguments)
+    ):
         return Edit(clean_json(dict(given.arguments)))
     if isinstance(given, Approve):
         return given

@@ -10,6 +10,7 @@ from __future__ import annotations
 import inspect
 import json
 from collections.abc import Awaitable, Callable, Generator, Mapping
+from copy import deepcopy
 from dataclasses import replace
 from typing import Any
 
@@ -78,7 +79,7 @@ class Gate:
         if self._approve is None:
             return None
         try:
-            said = self._approve(call)
+            said = self._approve(deepcopy(call))
         except Exception as error:
             raise _raised("approve", error) from error
         if inspect.isawaitable(said) and not may_await:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Sequence
+from copy import deepcopy
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
@@ -84,7 +85,7 @@ class HookChain:
         """
         messages: Sequence[BaseMessage] = ask.messages
         for hook in self._of("before_model"):
-            found = self._call("before_model", hook, list(messages))
+            found = self._call("before_model", hook, deepcopy(list(messages)))
             if isinstance(found, Refuse):
                 return _refusal(found)
             if found is not None:
@@ -119,13 +120,16 @@ class HookChain:
             HookError: A hook raised, or gave something else back.
         """
         for hook in self._of("before_tool"):
-            found = self._call("before_tool", hook, call)
+            # A copy: what runs must be what is written down, so a change counts only where it is given back.
+            found = self._call("before_tool", hook, deepcopy(call))
             if isinstance(found, Refuse):
-                return found
+                return Refuse(str(found.reason))
             if found is not None:
                 if not isinstance(found, ToolCall) or (found.id, found.name) != (call.id, call.name):
                     raise _wrong("before_tool", hook, found, "the same call, perhaps with other arguments")
-                call = found.model_copy(update={"arguments": clean_json(found.arguments)})
+                if not isinstance(found.arguments, dict) or not all(isinstance(key, str) for key in found.arguments):
+                    raise _wrong("before_tool", hook, found.arguments, "arguments by name")
+                call = found.model_copy(update={"arguments": clean_json(deepcopy(found.arguments))})
         return call
 
     def after_tool(self, call: ToolCall, seen: Observation) -> Observation:
@@ -135,9 +139,9 @@ class HookChain:
             HookError: A hook raised, or gave something else back.
         """
         for hook in self._of("after_tool"):
-            found = self._call("after_tool", hook, call, seen)
+            found = self._call("after_tool", hook, deepcopy(call), seen)
             if found is not None:
-                if not isinstance(found, Observation):
+                if not isinstance(found, Observation) or not isinstance(found.content, str):
                     raise _wrong("after_tool", hook, found, "an Observation")
                 seen = found.model_copy(update={"content": clean(found.content)})
         return seen

@@ -12,6 +12,7 @@ from base64 import b64encode
 from collections.abc import Sequence
 from itertools import count
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 from langchain_core.runnables import RunnableConfig
 from langchain_core.tools import BaseTool
@@ -115,16 +116,24 @@ def _file(artifact: Artifact) -> Any:
     if artifact.media_type.startswith("image/"):
         return types.ImageContent(type="image", data=data, mime_type=artifact.media_type)
     # The name is a path in the session's folder, which no client can open: the scheme must not promise that.
-    contents = types.BlobResourceContents(uri=f"agentkit:///{artifact.name}", mime_type=artifact.media_type, blob=data)
+    uri = f"agentkit:///{quote(artifact.name)}"
+    contents = types.BlobResourceContents(uri=uri, mime_type=artifact.media_type, blob=data)
     return types.EmbeddedResource(type="resource", resource=contents)
 
 
 def _structured(observation: Observation) -> dict[str, Any] | None:
-    """A tool's JSON object, such as the extractor's, for clients that read it as one."""
+    """A tool's JSON object, such as the extractor's, for clients that read it as one.
+
+    It may be what hostile code printed: what no JSON reader of a client would take back stays text.
+    """
     if not (observation.ok and observation.content.startswith("{")):
         return None
     try:
-        found = json.loads(observation.content)
-    except ValueError:
+        found = json.loads(observation.content, parse_constant=_refuse_constant)
+    except (ValueError, RecursionError):
         return None
-    return found if isinstance(found, dict) else None
+    return clean_json(found) if isinstance(found, dict) else None
+
+
+def _refuse_constant(name: str) -> None:
+    raise ValueError(f"{name} is no JSON")

@@ -11,6 +11,7 @@ import re
 import time
 from collections import deque
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from copy import deepcopy
 from dataclasses import dataclass
 from functools import partial, wraps
 from typing import Any
@@ -294,7 +295,7 @@ def _guarded(entry: _Entry, call: ToolCall, config: RunnableConfig) -> Observati
 
 def _invoked(entry: _Entry, call: ToolCall, config: RunnableConfig) -> Any:
     if entry.direct is not None and "callbacks" not in config:
-        return entry.direct(call.arguments, config)
+        return entry.direct(_own(call.arguments), config)
     if entry.is_sync:
         return entry.tool.invoke(_tool_input(entry, call), config)
     # A tool that is a coroutine only: it gets an event loop of its own.
@@ -381,8 +382,13 @@ async def _guarded_coroutine(entry: _Entry, call: ToolCall, config: RunnableConf
 
 def _tool_input(entry: _Entry, call: ToolCall) -> Any:
     if not entry.as_message:
-        return call.arguments
-    return {"name": call.name, "args": call.arguments, "id": call.id, "type": "tool_call"}
+        return _own(call.arguments)
+    return {"name": call.name, "args": _own(call.arguments), "id": call.id, "type": "tool_call"}
+
+
+def _own(arguments: dict[str, Any]) -> dict[str, Any]:
+    """The arguments for one try: a tool that changes them must change neither the next try's nor the record."""
+    return deepcopy(arguments) if any(type(value) in (dict, list) for value in arguments.values()) else arguments
 
 
 def _collected(job: workers.Job, call: ToolCall) -> Observation:
@@ -425,7 +431,7 @@ def _checked_arguments(tool: BaseTool, arguments: dict[str, Any]) -> Mapping[str
     """The arguments as the tool would get them, with defaults."""
     schema = tool.tool_call_schema
     if not (isinstance(schema, type) and issubclass(schema, BaseModel)):
-        return arguments
+        return deepcopy(arguments)
     return schema.model_validate(arguments).model_dump()
 
 

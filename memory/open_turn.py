@@ -42,12 +42,12 @@ class OpenTurn:
         self._condense = condense
         self._ids: list[str] = []
         self._without_result: dict[str, deque[int]] = defaultdict(deque)
-        self._waiting: dict[str, int] = {}
+        self._waiting: dict[str, deque[int]] = defaultdict(deque)
         self._closed = False
         for place, step in enumerate(so_far):
             self._ids.append(step.call_id)
             if step.waits:
-                self._waiting[step.call_id] = place
+                self._waiting[step.call_id].append(place)
             if step.waits or (step.result is not None and step.result.error == "interrupted"):
                 self._without_result[step.call_id].append(place)
 
@@ -64,12 +64,20 @@ class OpenTurn:
             StoreError: They cannot be written, or another process has closed the turn; then they must not run.
         """
         self._must_be_open()
-        waited = [(self._waiting[step.call_id], step) for step in steps if step.call_id in self._waiting]
-        new, first = [step for step in steps if step.call_id not in self._waiting], len(self._ids)
+        first, taken = len(self._ids), Counter[str]()
+        waited: list[tuple[int, Step]] = []
+        new: list[Step] = []
+        for step in steps:
+            places = self._waiting.get(step.call_id, ())
+            if taken[step.call_id] < len(places):
+                waited.append((places[taken[step.call_id]], step))
+                taken[step.call_id] += 1
+            else:
+                new.append(step)
         self._store.change_calls(self._key, waited)
         self._store.add_steps(self._key, first, new)
         for _, step in waited:
-            del self._waiting[step.call_id]
+            self._waiting[step.call_id].popleft()
         for place, step in enumerate(new, first):
             self._ids.append(step.call_id)
             self._without_result[step.call_id].append(place)

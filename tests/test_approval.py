@@ -282,3 +282,37 @@ def test_a_paused_turn_outlives_its_process(tmp_path):
         turn = agent.resume("s", {call.id: True})
     assert (turn.input, turn.output, ran) == ("pay Ada", "Paid.", [("pay", "Ada", 10)])
     assert [m.type for m in chat.requests[0].messages] == ["human", "ai", "tool"]
+
+
+def test_what_a_person_is_asked_about_is_what_runs():
+    def approve(call):
+        call.arguments["amount"] = 9999
+        return True
+
+    turn, _ = play(make(approve=approve)[0], "run")
+    assert ("pay", "Ada", 70) in ran
+    assert turn.steps[1].tool_input == {"to": "Ada", "amount": 70}
+
+
+def test_arguments_whose_names_are_no_text_decide_nothing():
+    with Memory() as memory:
+        agent, _ = make(memory=memory)
+        assert play(agent, "run")[0].stop_reason == "needs_approval"
+        with pytest.raises(InputError, match="give True, False"):
+            agent.resume("s", Edit({1: 2}))  # type: ignore[dict-item]
+        assert agent.resume("s", True).output == "Done."
+
+
+def test_a_tool_that_changes_its_arguments_changes_no_other_try_and_no_record():
+    seen = []
+
+    @tool(description="Takes.")
+    def take(given: dict) -> str:
+        seen.append(dict(given))
+        given.clear()
+        raise ValueError("no")
+
+    call = reply(calls=[("take", {"given": {"a": 1}})])
+    agent = Agent(ScriptedChat([call, "Done."]), tools=[with_policy(take, ToolPolicy(retry=1))])
+    assert agent.run("go").steps[0].tool_input == {"given": {"a": 1}}
+    assert seen == [{"a": 1}, {"a": 1}]

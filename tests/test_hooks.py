@@ -217,3 +217,38 @@ def test_a_hook_may_drop_a_call():
     turn = Agent(chat, tools=[send], hooks=Hooks(after_model=first_only)).run("go")
     assert (ran, len(turn.steps)) == (["a"], 1)
     assert len(chat.requests[1].messages[1].tool_calls) == 1
+
+
+def test_what_a_hook_changes_in_place_changes_nothing():
+    def meddle(messages, session):
+        messages[-1].content += " MEDDLED"
+
+    hooks = Hooks(before_model=meddle, before_tool=lambda call, session: call.arguments.__setitem__("text", "other"))
+    agent, chat = make(hooks)
+    turn = agent.run("go", session="s")
+    assert ran == ["hello"]
+    assert turn.steps[0].tool_input == {"text": "hello"}
+    assert "MEDDLED" not in repr(chat.requests)
+
+
+@pytest.mark.parametrize("arguments", [None, {1: 2}, "text"])
+def test_a_hook_that_gives_no_arguments_leaves_the_session_readable(arguments):
+    with Memory() as memory:
+        hooks = Hooks(before_tool=lambda call, session: call.model_copy(update={"arguments": arguments}))
+        with pytest.raises(HookError, match="before_tool"):
+            make(hooks, memory=memory)[0].run("go", session="s")
+        assert ran == []
+        assert make((), script=["fine"], memory=memory)[0].run("again", session="s").output == "fine"
+        assert [turn.stop_reason for turn in memory.turns("s")] == ["interrupted", "answered"]
+
+
+def test_what_after_tool_gives_must_have_a_text():
+    hooks = Hooks(after_tool=lambda call, seen, session: seen.model_copy(update={"content": None}))
+    with Memory() as memory, pytest.raises(HookError, match="after_tool"):
+        make(hooks, memory=memory)[0].run("go", session="s")
+
+
+def test_a_refusal_whose_reason_is_no_text_is_one_all_the_same():
+    agent, _ = make(Hooks(before_tool=lambda call, session: Refuse(ValueError("no mail"))))
+    assert "no mail" in agent.run("go", session="s").steps[0].observation
+    assert ran == []

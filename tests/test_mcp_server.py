@@ -130,3 +130,37 @@ def test_standard_output_carries_only_the_protocol(tmp_path):
     done = subprocess.run(command, capture_output=True, cwd=tmp_path, check=False, input=b"not json\n")
     assert done.returncode == 0
     assert all(json.loads(line)["jsonrpc"] == "2.0" for line in done.stdout.splitlines())
+
+
+@pytest.mark.parametrize(
+    "printed", [r'{"a": "\ud800"}', '{"a": NaN}', '{"a":' + "[" * 20000 + "]" * 20000 + "}", "{not json"]
+)
+def test_what_code_prints_cannot_break_the_connection(printed):
+    @tool
+    def say() -> str:
+        """Say it."""
+        return printed
+
+    async def talk():
+        async with mcp.Client(make_server([say])) as client:
+            return await client.call_tool("say", {}), await client.call_tool("say", {})
+
+    first, second = asyncio.run(talk())
+    assert first == second
+    assert texts(first) == [printed]
+    json.dumps(first.structured_content).encode()
+
+
+def test_a_name_of_a_file_is_escaped():
+    from agentkit.turn import Artifact
+
+    @tool(response_format="content_and_artifact")
+    def make() -> tuple[str, SimpleNamespace]:
+        """Make a file."""
+        return "made", SimpleNamespace(ok=True, artifacts=[Artifact(name="a#b?%/c d.bin", data=b"1")], facts=None)
+
+    async def talk():
+        async with mcp.Client(make_server([make])) as client:
+            return await client.call_tool("make", {})
+
+    assert asyncio.run(talk()).content[1].resource.uri == "agentkit:///a%23b%3F%25/c%20d.bin"

@@ -307,3 +307,24 @@ def test_a_failed_step_keeps_the_state_it_left(memory):
     assert "failed: boom; left behind: variables" in note
     assert "a.csv" in note
     assert "failed: boom" in str(remembered)
+
+
+def test_two_waiting_steps_of_one_id_are_taken_up_in_their_order():
+    waits = Observation(content="waits", ok=False, error="needs_approval")
+    steps = [
+        Step(tool="t", tool_input={"n": n}, call_id="c", observation="waits", ok=False, result=waits) for n in (1, 2)
+    ]
+    done = [
+        step.model_copy(update={"observation": f"r{n}", "ok": True, "result": Observation(content=f"r{n}")})
+        for n, step in enumerate(steps, 1)
+    ]
+    with Memory() as memory:
+        opened = memory.begin("s", "q")
+        opened.calls(steps)
+        opened.pause(Turn(input="q", steps=tuple(steps), stop_reason="needs_approval"))
+        again, turn = memory.resume("s")
+        assert len(turn.pending) == 2
+        again.calls([step.model_copy(update={"observation": "", "result": None}) for step in steps])
+        again.results(done)
+        again.finish(Turn(input="q", steps=tuple(done), output="o"))
+        assert [step.observation for step in memory.turns("s")[0].steps] == ["r1", "r2"]

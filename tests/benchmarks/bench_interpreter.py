@@ -15,6 +15,7 @@ import random
 import statistics
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -207,6 +208,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=30)
     rounds = parser.parse_args().rounds
+    os.chdir(tempfile.mkdtemp(prefix="bench-"))  # the peers write where they are
     first_session()
     with PythonInterpreter() as interpreter:
         level = interpreter.execute("1", "warm").isolation.level
