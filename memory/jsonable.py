@@ -45,8 +45,11 @@ def json_ready(value: Any, _inside: tuple[int, ...] = ()) -> Any:
         return value if value.bit_length() <= _MAX_INTEGER_BITS else hex(value)
     if kind is float:
         return value if math.isfinite(value) else repr(value)
-    if len(_inside) >= MAX_DEPTH or id(value) in _inside:
+    if id(value) in _inside:
         return _spelled(value)
+    if len(_inside) >= MAX_DEPTH:
+        # Not its repr: how deep that may go depends on the version of Python.
+        return f"[{kind.__name__} nested deeper than {MAX_DEPTH}]"
     inside = (*_inside, id(value))
     if kind is dict:
         ready = {_key(k): json_ready(v, inside) for k, v in value.items()}
