@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from agentkit.memory.budget import CountTokens, Plan, cost, message_text, whole, within
+from agentkit.memory.budget import within
 from agentkit.memory.forms import FULL, Form, ReplayMode
 from agentkit.memory.objects import MemoryObject
+from agentkit.memory.plan import CountTokens, Plan, cost, message_text, whole
 from agentkit.text import shorten
 from agentkit.turn import Turn
 

@@ -25,6 +25,13 @@ class Known:
         self._pairs: set[tuple[str, str]] = set()
         self._latest: dict[tuple[str, str], str] = {}
 
+    def copy(self) -> Known:
+        """The same, to be gone on with by itself."""
+        other = Known()
+        for name, value in vars(self).items():
+            setattr(other, name, value if isinstance(value, str) else value.copy())
+        return other
+
     def read(self, text: str) -> None:
         """Take the words of a text that the replay shows."""
         self._words.update(words(text))

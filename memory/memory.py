@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, TextIO, TypeVar
 from langchain_core.messages import BaseMessage
 
 from agentkit.errors import ConfigError, InputError, SessionBusyError
+from agentkit.memory.budget import OlderParts
 from agentkit.memory.condense import Condense
 from agentkit.memory.location import without_password
 from agentkit.memory.objects import MemoryObject
@@ -101,6 +102,7 @@ class Memory:
         self._redact = redact
         self._embeddings = embeddings
         self._clock = clock
+        self._parts = OlderParts()
         self._opened: Store | None = None
         self._close: Callable[[], None] | None = None
         self._lock = threading.Lock()
@@ -226,7 +228,7 @@ class Memory:
         if self._mode == "none":
             return []
         newest_first = self._store().newest_objects(session)
-        return replay(newest_first, self._mode, max_tokens=max_tokens, count=self._count)
+        return replay(newest_first, self._mode, max_tokens=max_tokens, count=self._count, parts=self._parts)
 
     def search(self, session: str, words: str, limit: int = 5, *, by: str | None = None) -> list[Hit]:
         """Find what was said and done in a session, in questions, answers, and inputs and whole results of tools.
@@ -290,6 +292,7 @@ class Memory:
                 session is gone, and `compact` wipes them later.
         """
         turns = self._store().delete(check_session(session))
+        self._parts.forget(session)
         self._store().compact()
         return turns
 

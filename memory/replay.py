@@ -14,9 +14,10 @@ from typing import get_args
 from langchain_core.messages import BaseMessage, HumanMessage, SystemMessage
 
 from agentkit.errors import ConfigError
-from agentkit.memory.budget import MESSAGE_TOKENS, CountTokens, whole, within
+from agentkit.memory.budget import OlderParts, within
 from agentkit.memory.forms import ReplayMode
 from agentkit.memory.objects import MemoryObject
+from agentkit.memory.plan import MESSAGE_TOKENS, CountTokens, whole
 from agentkit.text import shorten
 
 __all__ = ["MESSAGE_TOKENS", "CountTokens", "ReplayMode", "check_mode", "estimate_tokens", "fold_notes", "replay"]
@@ -42,7 +43,12 @@ def check_mode(mode: str) -> ReplayMode:
 
 
 def replay(
-    newest_first: Iterable[MemoryObject], mode: ReplayMode, *, max_tokens: int | None, count: CountTokens
+    newest_first: Iterable[MemoryObject],
+    mode: ReplayMode,
+    *,
+    max_tokens: int | None,
+    count: CountTokens,
+    parts: OlderParts | None = None,
 ) -> list[BaseMessage]:
     """The messages a session is replayed as, oldest first.
 
@@ -53,14 +59,16 @@ def replay(
             turns are kept whole, older ones are shown in brief, then on one line each; the oldest are only
             counted. The newest turn keeps its question and the gist of its answer as long as they fit.
         count: Tokens of a text.
+        parts: What earlier calls with this mode and counter have planned, to be quicker.
 
     Raises:
         InputError: Not even the line that counts the turns fits.
     """
     if mode == "none":
         return []
-    plan = whole(newest_first, mode) if max_tokens is None else within(newest_first, mode, max_tokens, count)
-    return plan.messages
+    if max_tokens is None:
+        return whole(newest_first, mode).messages
+    return within(newest_first, mode, max_tokens, count, parts).messages
 
 
 def fold_notes(messages: Sequence[BaseMessage]) -> list[BaseMessage]:

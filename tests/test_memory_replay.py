@@ -7,6 +7,7 @@ from langchain_core.messages import AIMessage, HumanMessage, SystemMessage, Tool
 
 from agentkit import ConfigError, InputError, Observation, Step, StopReason, Turn, validate_history
 from agentkit.memory import Memory, estimate_tokens
+from agentkit.memory.budget import OlderParts
 from agentkit.memory.replay import MESSAGE_TOKENS, ReplayMode, fold_notes, replay
 from agentkit.memory.summarise import summarise
 
@@ -259,6 +260,33 @@ def test_a_long_session_mostly_only_grows_at_its_end_and_reads_only_its_newest_o
     assert grown >= 24, "of 30 new turns, at least four of five leave what was there"
     assert min(read) > 5
     assert "use recall" in str(before[0].content)
+
+
+def test_what_a_memory_has_planned_before_changes_nothing_but_the_time():
+    parts = OlderParts()
+    for mode, budget in (("objects", 900), ("objects", 300)):
+        for n in range(12, 50):
+            objects = [
+                summarise(turn.model_copy(update={"session": f"s{n % 2}", "number": i}))
+                for i, turn in enumerate(orders(range(n % 3, n)), 1)
+            ]
+            given = {"max_tokens": budget, "count": estimate_tokens}
+            again = [replay(reversed(objects), mode, parts=parts, **given) for _ in range(2)]
+            assert again[0] == again[1] == replay(reversed(objects), mode, **given)
+            for message in again[1]:
+                message.content = "changed by whoever was given it"
+
+
+def test_a_deleted_session_is_not_replayed_from_what_was_planned(tmp_path):
+    memory, other = Memory(tmp_path / "m.db"), Memory(tmp_path / "m.db")
+    for turn in orders(range(40)):
+        memory.append("s", turn)
+    memory.replay("s", 1500)
+    other.delete("s")
+    assert memory.replay("s", 1500) == []
+    for turn in orders(range(100, 140)):
+        other.append("s", turn)
+    assert memory.replay("s", 1500) == other.replay("s", 1500)
 
 
 def test_explain_says_what_was_shown_condensed_and_left_out():

@@ -84,11 +84,11 @@ def measure(name: str, make: Callable[[Path], Way], turns: int, reads: int, wind
                 sizes.append(size(Path(long_folder)))
         for n in range(min(START, turns)):
             short.append(n)
-        read = [(timed(short.read), timed(long.read)) for _ in range(reads)]
-        added = [
-            (timed(lambda n=n: short.append(n)), timed(lambda n=n: long.append(n)))
-            for n in range(turns, turns + window)
-        ]
+        added, read = [], []
+        for n in range(turns, turns + window):
+            added.append((timed(lambda n=n: short.append(n)), timed(lambda n=n: long.append(n))))
+            if n < turns + reads:  # a turn is replayed before the next, so nothing is read twice
+                read.append((timed(short.read), timed(long.read)))
         short.close()
         long.close()
     (early, late), (before, after) = (
@@ -125,6 +125,16 @@ def agentkit_search(folder: Path) -> Way:
     way = agentkit_memory(folder)
     memory = Memory(folder / "m.db")
     return Way(way.append, lambda: memory.search("s", "ORD-000123"), way.close)
+
+
+def agentkit_anew(folder: Path) -> Way:
+    way = agentkit_memory(folder)
+
+    def replay() -> None:
+        with Memory(folder / "m.db") as memory:
+            memory.replay("s", BUDGET)
+
+    return Way(way.append, replay, way.close)
 
 
 def langgraph_saver(folder: Path) -> Way:
@@ -181,6 +191,7 @@ def main() -> None:
     plans: list[tuple[str, Callable[[Path], Way], int, int, int]] = [
         ("agentkit, whole turns", agentkit_memory, turns, 51, 200),
         ("agentkit, written as it runs", agentkit_journal, turns, 51, 200),
+        ("agentkit, opened to replay", agentkit_anew, turns, 51, 200),
         ("agentkit, search for an id", agentkit_search, turns, 51, 200),
         # It writes the whole list with every step: of a longer session that would be gigabytes.
         ("langgraph SqliteSaver", langgraph_saver, min(turns, 600), 5, 20),
