@@ -14,7 +14,7 @@ from typing import Any
 
 from agentkit.memory.facts import default_facts, pruned
 from agentkit.memory.jsonable import json_ready, storable
-from agentkit.memory.redact import Redact, redact_turn
+from agentkit.memory.redact import Redact, redact_facts, redact_turn
 from agentkit.text import head_and_tail, shorten
 from agentkit.turn import Step, Turn
 
@@ -50,20 +50,20 @@ def prepare(turn: Turn, condense: Mapping[str, Condense], redact: Redact | None 
     turn = storable(turn)
     if redact is not None:
         turn = storable(redact_turn(turn, redact))
-    return Prepared(turn, all_facts(turn, condense))
+    return Prepared(turn, all_facts(turn, condense, redact))
 
 
-def all_facts(turn: Turn, condense: Mapping[str, Condense]) -> tuple[dict[str, Any], ...]:
+def all_facts(turn: Turn, condense: Mapping[str, Condense], redact: Redact | None = None) -> tuple[dict[str, Any], ...]:
     """The facts of each step of a turn, JSON-ready; empty where there are none."""
     mentioned = f"{turn.input}\n{turn.output}"
-    return tuple(_bounded(_facts(step, condense.get(step.tool), mentioned)) for step in turn.steps)
+    return tuple(_bounded(_facts(step, condense.get(step.tool), mentioned, redact)) for step in turn.steps)
 
 
-def _facts(step: Step, own: Condense | None, mentioned: str) -> dict[str, Any]:
+def _facts(step: Step, own: Condense | None, mentioned: str, redact: Redact | None) -> dict[str, Any]:
     offered = _offered(step, own)
     if offered is None:
         return _read(step, mentioned) if step.ok else {}
-    facts: dict[str, Any] = json_ready(offered)
+    facts: dict[str, Any] = redact_facts(json_ready(offered), redact)
     return facts if step.ok else {key: facts[key] for key in _LEFT_BEHIND if facts.get(key)}
 
 

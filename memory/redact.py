@@ -76,6 +76,11 @@ def redact_step(step: Step, redact: Redact | None) -> Step:
     return step.model_copy(update=changes)
 
 
+def redact_facts(facts: dict[str, Any], redact: Redact | None) -> dict[str, Any]:
+    """What a tool keeps of a result, as it may be stored; it may have read more than the redacted text."""
+    return facts if redact is None else {redact_text(k, redact): _json(v, redact) for k, v in facts.items()}
+
+
 def redact_object(remembered: MemoryObject, redact: Redact | None) -> MemoryObject:
     """A memory object from elsewhere as it may be stored."""
     if redact is None:

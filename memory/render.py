@@ -86,6 +86,19 @@ class FactWriter:
             return _together(self._pairs(facts, ""))
         return self._as_many(facts, room)
 
+    def text(self, text: str, cap: int | None) -> str:
+        """A result that is one text, or as much of it as there is room for; it has no parts to choose from."""
+        room = share(len(text)) if cap is None else cap
+        if not text.strip():
+            return "(empty)"
+        if self._has("result", "result", text) or self._known.acknowledges(text, self._tool):
+            return ""
+        self.shown.append((self._at("result"), "result", text))
+        if len(text) > room:
+            self.cut += 1
+            text = gist(text, room)
+        return "\n    " + text.replace("\n", "\n    ") if "\n" in text else text
+
     def _as_many(self, facts: Mapping[str, Any], room: int) -> str:
         """The facts for which there is room, those under keys that tools take as arguments first."""
         parts: dict[str, str] = {}
@@ -455,6 +468,9 @@ def facts_text(
         first: The most detail that is tried.
         inputs: The values the tool was called with, which need not be said again.
     """
+    if list(facts) == ["result"] and isinstance(facts["result"], str):
+        writer = FactWriter(known, tool, DETAILS[0], inputs)
+        return writer.text(facts["result"], cap), writer
     exact = cap is not None
     text, writer = "", FactWriter(known, tool, DETAILS[0])
     for detail in DETAILS[first:] if exact else DETAILS[first:USUAL_DETAILS]:

@@ -1,5 +1,6 @@
 import sqlite3
 from pathlib import Path
+from typing import Any
 
 import pytest
 from sqlalchemy import create_engine, text
@@ -173,6 +174,25 @@ def test_a_redacted_secret_is_nowhere(place):
         assert SECRET not in str(memory.objects("s")) + str(memory.replay("s"))
         assert holding(place, SECRET) == []
         assert holding(place, "55501234") == []
+    assert holding(place, SECRET) == []
+
+
+def test_what_a_tool_condenses_from_its_own_value_is_redacted_too(place):
+    def keeps(step: Step) -> dict[str, Any]:
+        return {SECRET: step.result.value, "seen": step.observation}  # type: ignore[union-attr]
+
+    result = Observation(content=f"whole {SECRET}", value=[SECRET, {"of": 55501234}])
+    step = Step(tool="t", tool_input={}, call_id="c1", round=1)
+    done = step.model_copy(update={"observation": f"shown {SECRET}", "ok": True, "result": result})
+    turn = Turn(input="?", steps=(done,), output=".")
+    with Memory(place, redact=hide) as memory:
+        kept = memory.append("s", turn, condense={"t": keeps}).actions[0].facts
+        assert kept == {"[hidden]": ["[hidden]", {"of": "[number]"}], "seen": "shown [hidden]"}
+        running = memory.begin("s", "?", condense={"t": keeps})
+        running.calls([step])
+        running.results([done])
+        running.finish(turn)
+        assert memory.objects("s")[1].actions[0].facts == kept
     assert holding(place, SECRET) == []
 
 

@@ -204,6 +204,18 @@ def test_what_is_left_out_points_to_the_stored_step():
     assert "doc-0" in text and len(text) < 1500
 
 
+@pytest.mark.parametrize("chars", [100, 240, 300, 390, 600, 5000])
+@pytest.mark.parametrize("cap", [None, 60, 300])
+def test_a_result_that_is_one_text_is_never_left_out_altogether(chars, cap):
+    text = ("Ask at the desk on the second floor before noon and bring a form. " * 100)[:chars]
+    step = Step(tool="ask", tool_input={"q": "where"}, observation=text)
+    said = note(
+        summarise(Turn(input="Where?", steps=(step,), output="At the desk.", number=1)), Known(), NoteStyle(cap=cap)
+    )
+    assert "→ Ask at the desk" in said
+    assert said.endswith("… t1.s1") == (text.strip() not in said)
+
+
 def test_identical_code_is_written_once():
     code = "a = 1\nb = 2"
     steps = [Step(tool="python", tool_input={"code": code}, observation="ok") for _ in range(2)]
