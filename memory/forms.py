@@ -12,7 +12,7 @@ from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, System
 from agentkit.memory.facts import gist
 from agentkit.memory.inventory import inventory
 from agentkit.memory.known import Known
-from agentkit.memory.note import NoteStyle, heading, note, outcome_text
+from agentkit.memory.note import CALLED, NoteStyle, note, outcome_text
 from agentkit.memory.objects import MemoryObject
 from agentkit.memory.values import Kind
 from agentkit.text import head_and_tail, shorten
@@ -98,7 +98,7 @@ def turn_messages(remembered: MemoryObject, mode: ReplayMode, known: Known, form
     messages: list[BaseMessage] = [HumanMessage(question)]
     if remembered.actions and isinstance(form.style, Inventory) and mode in ("objects", "calls"):
         named = inventory(remembered, known, form.style.room, form.style.upto)
-        messages.append(SystemMessage(f"{heading(remembered.number)} {named}"))
+        messages.append(SystemMessage(f"{CALLED} in t{remembered.number}: {named}"))
     elif remembered.actions and isinstance(form.style, NoteStyle) and mode == "objects":
         messages.append(SystemMessage(note(remembered, known, form.style)))
     elif remembered.actions and isinstance(form.style, NoteStyle) and mode == "calls":

@@ -8,7 +8,7 @@ from typing import Any
 
 from agentkit.memory.known import Known
 from agentkit.memory.objects import MemoryObject
-from agentkit.memory.values import Kind, kind_of, spell
+from agentkit.memory.values import Kind, keyed, kind_of, spell
 from agentkit.text import shorten
 
 MAX_VALUE_CHARS = 60
@@ -55,8 +55,8 @@ def _chosen(remembered: MemoryObject, known: Known, upto: Kind) -> Iterator[tupl
     seen: set[tuple[str, str]] = set()
     found: list[tuple[int, str, Any]] = []
     for action in reversed(remembered.actions):
-        asked = [(0, key, value) for key, value in _leaves(action.input, "")]
-        told = [(1 if key in known.argument_keys else 2, key, value) for key, value in _leaves(action.facts, "")]
+        asked = [(0, key, value) for key, value in keyed(action.input)]
+        told = [(1 if key in known.argument_keys else 2, key, value) for key, value in keyed(action.facts)]
         for rank, key, value in (*asked, *told):
             kind = kind_of(value)
             pair = (key, spell(value))
@@ -69,18 +69,3 @@ def _chosen(remembered: MemoryObject, known: Known, upto: Kind) -> Iterator[tupl
             found.append((rank * 10 + min(kind, Kind.CODE) + last, key, value))
     for _, key, value in sorted(found, key=lambda item: item[0]):
         yield key, value
-
-
-def _leaves(value: Any, key: str) -> Iterator[tuple[str, Any]]:
-    if isinstance(value, dict):
-        alike = len(value) > 1 and all(isinstance(v, dict) for v in value.values())
-        for k, inner in value.items():
-            if alike:
-                yield key or "key", str(k)
-                inner = {name: v for name, v in inner.items() if spell(v) not in str(k)}
-            yield from _leaves(inner, key if alike else str(k))
-    elif isinstance(value, (list, tuple)):
-        for inner in value:
-            yield from _leaves(inner, key)
-    else:
-        yield key or "result", value

@@ -79,6 +79,10 @@ class Known:
             )
         return kind == Kind.NUMBER and is_telling(text) and self.says(text)
 
+    def _knows(self, word: str) -> bool:
+        """Whether a word stands in the replay, or is a path of words that do."""
+        return word in self._words or ("/" in word and all(part in self._words for part in word.split("/") if part))
+
     def acknowledges(self, text: str, tool: str = "") -> bool:
         """Whether a text says no more than that a call of `tool` has worked: in words known, or words of success."""
         found = list(words(text))
@@ -89,7 +93,7 @@ class Known:
         return (
             len(found) <= 16
             and any(word in _SUCCESS for word in found)
-            and all(word in _SUCCESS or word in self._words or word[:4] in stems for word in found)
+            and all(word in _SUCCESS or self._knows(word) or word[:4] in stems for word in found)
         )
 
 

@@ -1,26 +1,29 @@
-"""The note of a turn: what was called, what it was called with, and what came of it."""
+"""The note of a turn: what was called, what it was called with, and what came of it.
+
+A call is written as a model writes it, the tool's name and its arguments in JSON: what a model is to call next is
+then of the form it has before it. `CALLED` says that it is a record of what was done.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import json
 from dataclasses import dataclass, replace
 from typing import Any
 
+from agentkit.memory.facts import gist
 from agentkit.memory.known import Known
 from agentkit.memory.objects import Action, MemoryObject
-from agentkit.memory.render import DETAILS, FactWriter, facts_text
-from agentkit.memory.values import spell
+from agentkit.memory.render import facts_text
+from agentkit.memory.values import keyed, spell
 from agentkit.text import head_and_tail, shorten
 
-
-def heading(number: int) -> str:
-    """What a note begins with, so that it is read as a record of what was done, and its turn can be recalled."""
-    return f"Record of t{number}:"
-
-
+CALLED = "Called"
 NEAR_CHARS = 200
-QUOTED_CHARS = 60
+QUOTED_CHARS = 40
+"""A longer text of a call that stands in the turn's question is named by its first words."""
 SAME_CHARS = 30
+LONG_CHARS = 400
+"""Of a longer text of one line, and of longer lists and mappings, a call shows a part."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +53,7 @@ def note(remembered: MemoryObject, known: Known, style: NoteStyle) -> str:
     """The record of a turn's chain; `known` learns what it shows."""
     style = style.shared_by(len(remembered.actions))
     known.argument_keys.update(key for action in remembered.actions for key in action.input)
-    return "\n".join([heading(remembered.number), *(_action(action, known, style) for action in remembered.actions)])
+    return "\n".join(_action(action, known, style) for action in remembered.actions)
 
 
 def _action(action: Action, known: Known, style: NoteStyle) -> str:
@@ -79,7 +82,12 @@ def outcome_text(action: Action, known: Known, style: NoteStyle) -> str:
 
 def _facts_text(action: Action, known: Known, style: NoteStyle) -> str:
     text, writer = facts_text(
-        known, action.tool, action.facts, cap=style.cap, first=style.detail, inputs=set(_leaves(action.input))
+        known,
+        action.tool,
+        action.facts,
+        cap=style.cap,
+        first=style.detail,
+        inputs={spell(value) for _, value in keyed(action.input)},
     )
     for place, key, value in writer.shown:
         known.add(place, key, value)
@@ -91,37 +99,40 @@ def _facts_text(action: Action, known: Known, style: NoteStyle) -> str:
     return f"{text} … {action.reference}" if text else f"… {action.reference}"
 
 
-def _leaves(value: Any) -> Iterator[str]:
-    if isinstance(value, dict):
-        for inner in value.values():
-            yield from _leaves(inner)
-    elif isinstance(value, (list, tuple)):
-        for inner in value:
-            yield from _leaves(inner)
-    else:
-        yield spell(value)
-
-
 def _call(action: Action, known: Known, style: NoteStyle) -> tuple[str, list[str]]:
     """The call on a line, and texts of several lines as blocks below it."""
     short: dict[str, Any] = {}
     blocks = []
+    longest = LONG_CHARS if style.block is None else min(style.block, LONG_CHARS)
     for key, value in action.input.items():
-        if isinstance(value, str) and "\n" in value.strip("\n"):
+        if not isinstance(value, str):
+            short[key] = _in_short(value, longest)
+        elif "\n" in value.strip("\n"):
             blocks.append(_block(key, value, action, known, style))
-        elif isinstance(value, str) and len(value) > QUOTED_CHARS and value.strip(" .!?") in known.question:
-            short[key] = f"{value[:20].rpartition(' ')[0] or value[:20]} …"  # it stands in the question above
-        elif isinstance(value, str) and style.block is not None and len(value) > style.block:
-            short[key] = shorten(value, style.block)
+        elif len(value) > QUOTED_CHARS and value.strip(" .!?") in known.question:
+            short[key] = f"{value[:16].rpartition(' ')[0] or value[:16]} …"  # it stands in the question above
         else:
-            short[key] = value
+            short[key] = gist(value, longest)
     short, again = _changed(action, short, known)
-    writer = FactWriter(Known(), action.tool, DETAILS[0])
-    arguments = writer.arguments(short)
-    for place, key, value in writer.shown:
-        known.add(place, key, value)
+    for key, value in keyed(short):
+        known.add(f"{action.tool} {key}", key, value)
+    arguments = json.dumps(short, ensure_ascii=False, separators=(",", ":"), default=repr) if short else ""
     known.read(arguments)
-    return f"{action.tool or 'unknown'}{again} {arguments}".rstrip(), blocks
+    return f"{CALLED}: {action.tool or 'unknown'}{again} {arguments}".rstrip(), blocks
+
+
+def _in_short(value: Any, longest: int) -> Any:
+    """An argument that is no text; whole numbers without a fraction, as everywhere in a replay."""
+    if isinstance(value, float):
+        return int(value) if spell(value).lstrip("-").isdigit() else value
+    if not isinstance(value, (dict, list, tuple)):
+        return value
+    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"), default=repr)
+    if len(text) > longest:
+        return head_and_tail(text, longest)
+    items = value.items() if isinstance(value, dict) else enumerate(value)
+    inner = {key: _in_short(v, longest) for key, v in items}
+    return inner if isinstance(value, dict) else list(inner.values())
 
 
 def _changed(action: Action, short: dict[str, Any], known: Known) -> tuple[dict[str, Any], str]:

@@ -140,7 +140,7 @@ def _overview(turn: Turn) -> str:
         size = f"{len(whole(step))} characters" if step.ok else f"failed: {shorten(step.observation, 120)}"
         call = f"t{turn.number}.s{place} {step.tool} {shorten(input_text(step), 200)}".strip()
         lines.append(f"{call} -> {size}")
-    return "\n".join([*lines, f"Answer: {turn.output.strip() or '(no answer)'}"])
+    return "\n".join([*lines, f"Answer: {turn.output.strip() or '(empty)'}"])
 
 
 def _page(reference: str, what: str, text: str, page: int) -> str:

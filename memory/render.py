@@ -118,10 +118,6 @@ class FactWriter:
         """Each of the facts by itself."""
         return self._pairs(facts, "")
 
-    def arguments(self, arguments: Mapping[str, Any]) -> str:
-        """The arguments of a call."""
-        return _together(self._pairs(arguments, ""))
-
     def _bare(self, value: Any) -> str:
         if value in ([], {}, ""):
             return "(empty)"

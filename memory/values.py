@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from enum import IntEnum
 from functools import lru_cache
 from typing import Any
@@ -105,3 +105,19 @@ def is_telling(word: str) -> bool:
         or "/" in word
         or (len(word) >= 4 and "." in word)
     )
+
+
+def keyed(value: Any, key: str = "") -> Iterator[tuple[str, Any]]:
+    """The plain values in a tree, each with the nearest key above it; "result" where there is none."""
+    if isinstance(value, dict):
+        alike = len(value) > 1 and all(isinstance(v, dict) for v in value.values())
+        for k, inner in value.items():
+            if alike:
+                yield key or "key", str(k)
+                inner = {name: v for name, v in inner.items() if spell(v) not in str(k)}
+            yield from keyed(inner, key if alike else str(k))
+    elif isinstance(value, (list, tuple)):
+        for inner in value:
+            yield from keyed(inner, key)
+    else:
+        yield key or "result", value

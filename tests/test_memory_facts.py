@@ -126,8 +126,7 @@ def call(result: object, tool: str = "look", ok: bool = True, **arguments) -> St
 def test_a_table_names_its_columns_once_and_what_all_rows_share_once():
     rows = [{"sku": f"S-{n}", "price": 10 + n, "currency": "EUR"} for n in range(3)]
     assert (
-        shown(call({"rows": rows}))
-        == "Record of t2:\nlook → rows (all currency: EUR) (sku, price): S-0, 10; S-1, 11; S-2, 12"
+        shown(call({"rows": rows})) == "Called: look → rows (all currency: EUR) (sku, price): S-0, 10; S-1, 11; S-2, 12"
     )
 
 
@@ -141,20 +140,22 @@ def test_runs_of_one_value_are_written_once():
 def test_nothing_is_written_twice():
     known = Known()
     first = shown(call({"owner": "ann@example.com", "city": "Bonn"}, id="A-17"), known=known)
-    assert first == "Record of t2:\nlook id=A-17 → owner=ann@example.com city=Bonn"
+    assert first == 'Called: look {"id":"A-17"} → owner=ann@example.com city=Bonn'
     again = shown(call({"owner": "ann@example.com", "city": "Köln"}, id="A-18"), known=known)
-    assert again == "Record of t2:\nlook id=A-18 → city=Köln"
-    assert shown(call({"phone": "0228-5551"}), answer="Call 0228-5551.") == "Record of t2:\nlook"
+    assert again == 'Called: look {"id":"A-18"} → city=Köln'
+    assert shown(call({"phone": "0228-5551"}), answer="Call 0228-5551.") == "Called: look"
 
 
 def test_a_call_like_the_last_one_says_what_is_new():
     common = {"order": "A-17", "address": "Long Street 12, 53111 Bonn", "item": "blue chair"}
     text = shown(call("no stock", ok=False, amount=3, **common), call("no stock", ok=False, amount=2, **common))
-    assert text.endswith("\nlook again with amount=2 → failed: no stock")
+    assert text.endswith('\nCalled: look again with {"amount":2} → failed: no stock')
 
 
 def test_results_that_only_acknowledge_are_left_out_but_not_what_they_refuse():
-    assert shown(call({"status": "Order A-17 cancelled successfully"}, "cancel_order", id="A-17")).endswith("id=A-17")
+    assert shown(call({"status": "Order A-17 cancelled successfully"}, "cancel_order", id="A-17")).endswith(
+        '{"id":"A-17"}'
+    )
     assert "out of stock" in shown(call({"status": "Order A-17 is out of stock"}, "cancel_order", id="A-17"))
 
 
@@ -172,13 +173,29 @@ def test_a_state_that_only_repeats_the_call_is_left_out(tool, said, kept):
     assert (f"state={said}" in shown(call({"state": said}, tool))) is kept
 
 
-def test_facts_are_written_as_arguments_are():
+def test_facts_are_written_as_keys_and_values():
     plain = {"id": "A-17", "net": 22.5, "tags": ["new", "red"]}
-    assert shown(call(plain, size=3)) == "Record of t2:\nlook size=3 → id=A-17, net=22.5, tags=[new, red]"
-    assert shown(call({"id": "A-17", "net": 22.5}, size=3, room=4)).endswith("look size=3 room=4 → id=A-17 net=22.5")
+    assert shown(call(plain, size=3)) == 'Called: look {"size":3} → id=A-17, net=22.5, tags=[new, red]'
+    assert shown(call({"id": "A-17", "net": 22.5}, size=3, room=4)).endswith(
+        'look {"size":3,"room":4} → id=A-17 net=22.5'
+    )
     assert shown(call({"id": "A-17", "to": "Jo Li"})).endswith("id=A-17, to=Jo Li"), (
         "commas where a space divides words"
     )
+
+
+def test_a_call_is_written_as_a_model_writes_it_and_no_longer_than_it_is_worth():
+    arguments = {"at": 1.0, "by": 2.5, "on": True, "none": None, "tags": ["a", {"b": 3.0}], "q": 'say "hi"'}
+    assert shown(call("", **arguments)).startswith(
+        'Called: look {"at":1,"by":2.5,"on":true,"none":null,"tags":["a",{"b":3}],"q":"say \\"hi\\""}'
+    )
+    text = shown(call("", rows=list(range(5000)), said="so " * 2000))
+    assert 200 < len(text) < 1200 and "…" in text
+    asked = "Please write to them that the goods will come on Monday"
+    text = shown(call("", text="the goods will come on Monday and not on Friday"), question=asked)
+    assert "not on Friday" in text
+    text = shown(call("", text="to them that the goods will come on Monday"), question=asked)
+    assert text == 'Called: look {"text":"to them that …"} → (empty)'
 
 
 def test_what_changed_of_a_variable_stands_with_its_name():
@@ -195,7 +212,7 @@ def test_times_of_day_go_first_from_what_is_long():
 
 
 def test_an_empty_result_is_written_as_such():
-    assert shown(call([]), call("")) == "Record of t2:\nlook → (empty)\nlook → (empty)"
+    assert shown(call([]), call("")) == "Called: look → (empty)\nCalled: look → (empty)"
 
 
 def test_what_is_left_out_points_to_the_stored_step():
@@ -244,7 +261,7 @@ def test_any_json_is_read_stored_and_shown(value, arguments):
 @given(st.text(max_size=300))
 def test_any_text_is_read_and_shown(text):
     assert FULL.style is not None
-    assert shown(call(text)).startswith("Record of t2:\nlook")
+    assert shown(call(text)).startswith("Called: look")
 
 
 def test_the_same_bytes_whatever_the_hash_seed():

@@ -51,17 +51,16 @@ GOLDEN = {
         ASKED[0],
         (
             "system",
-            "Record of t1:\n"
-            "python_interpreter code=df = pd.read_csv('revenue.csv') → failed: FileNotFoundError: revenue.csv\n"
-            "python_interpreter code=df = pd.read_csv('revenue_table.csv') → "
+            """Called: python_interpreter {"code":"df = pd.read_csv('revenue.csv')"} """
+            "→ failed: FileNotFoundError: revenue.csv\n"
+            """Called: python_interpreter {"code":"df = pd.read_csv('revenue_table.csv')"} → """
             "variables {name=df, type=DataFrame, shape=[12, 4]}",
         ),
         ANSWERED[0],
         ASKED[1],
         (
             "system",
-            "Record of t2:\n"
-            "python_interpreter\n"
+            "Called: python_interpreter\n"
             "  code:\n"
             "    plt.plot(df['time'], df['revenue'])\n"
             "    plt.savefig('revenue_plot.png')\n"
@@ -127,7 +126,7 @@ def test_unknown_modes(mode):
         ("interrupted", "(no answer: the run was interrupted)"),
         ("model_error", "(no answer: the model ended with an error)"),
         ("empty_reply", "(no answer: the model's reply was empty)"),
-        ("answered", "(no answer)"),
+        ("answered", "(empty)"),
     ],
 )
 def test_an_empty_answer_is_said_in_words(stop: StopReason, said):
