@@ -58,8 +58,10 @@ def note(remembered: MemoryObject, known: Known, style: NoteStyle) -> str:
 
 def _action(action: Action, known: Known, style: NoteStyle) -> str:
     """One call and what came of it."""
-    call, blocks = _call(action, known, style)
+    call, blocks, cut = _call(action, known, style)
     outcome = outcome_text(action, known, style)
+    if cut and not outcome.endswith(action.reference):
+        outcome = f"{outcome} … {action.reference}".lstrip()
     if not blocks or not action.ok:
         return "\n".join([_with(call, outcome), *blocks])
     return "\n".join([call, *blocks, *([_with(" ", outcome)] if outcome else [])])
@@ -99,26 +101,30 @@ def _facts_text(action: Action, known: Known, style: NoteStyle) -> str:
     return f"{text} … {action.reference}" if text else f"… {action.reference}"
 
 
-def _call(action: Action, known: Known, style: NoteStyle) -> tuple[str, list[str]]:
-    """The call on a line, and texts of several lines as blocks below it."""
+def _call(action: Action, known: Known, style: NoteStyle) -> tuple[str, list[str], bool]:
+    """The call on a line, texts of several lines as blocks below it, and whether it shows only a part of something."""
     short: dict[str, Any] = {}
+    cut = False
     blocks = []
     longest = LONG_CHARS if style.block is None else min(style.block, LONG_CHARS)
     for key, value in action.input.items():
         if not isinstance(value, str):
             short[key] = _in_short(value, longest)
+            cut = cut or (isinstance(short[key], str) and bool(value))
         elif "\n" in value.strip("\n"):
             blocks.append(_block(key, value, action, known, style))
+            cut = cut or (style.block is not None and len(value.strip("\n")) > style.block)
         elif len(value) > QUOTED_CHARS and value.strip(" .!?") in known.question:
             short[key] = f"{value[:16].rpartition(' ')[0] or value[:16]} …"  # it stands in the question above
         else:
             short[key] = gist(value, longest)
+            cut = cut or len(value.strip()) > longest
     short, again = _changed(action, short, known)
     for key, value in keyed(short):
         known.add(f"{action.tool} {key}", key, value)
     arguments = json.dumps(short, ensure_ascii=False, separators=(",", ":"), default=repr) if short else ""
     known.read(arguments)
-    return f"{CALLED}: {action.tool or 'unknown'}{again} {arguments}".rstrip(), blocks
+    return f"{CALLED}: {action.tool or 'unknown'}{again} {arguments}".rstrip(), blocks, cut
 
 
 def _in_short(value: Any, longest: int) -> Any:

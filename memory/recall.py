@@ -16,6 +16,7 @@ from pydantic import BaseModel, Field
 from agentkit.errors import AgentKitError, ModelError, SessionError
 from agentkit.memory.facts import default_facts
 from agentkit.memory.search import RECALL, input_text, whole
+from agentkit.memory.values import spell
 from agentkit.policy import ToolPolicy
 from agentkit.sessions import check_session
 from agentkit.text import shorten
@@ -191,7 +192,7 @@ def _turns(last: int) -> str:
 
 
 def leaves_out(store: Store, session: str, replayed: Sequence[BaseMessage]) -> bool:
-    """Whether a replay leaves out anything of a session's turns: a question, an answer, or a part of a result."""
+    """Whether a replay leaves out anything of a session's turns: a question, an answer, part of a call or a result."""
     shown = _plain("\n".join(_texts(replayed)))
     for last in range(store.last_number(session), 0, -CHUNK):
         turns = store.some_turns(session, range(max(1, last - CHUNK + 1), last + 1))
@@ -202,8 +203,10 @@ def leaves_out(store: Store, session: str, replayed: Sequence[BaseMessage]) -> b
 
 def _is_cut(turn: Turn, shown: str) -> bool:
     said = [turn.input, turn.output]
-    results = (whole(step) for step in turn.steps if step.tool != RECALL)
-    return any(_plain(text) not in shown for text in said) or any(not _holds(shown, text) for text in results)
+    if any(_plain(text) not in shown for text in said):
+        return True
+    chain = [step for step in turn.steps if step.tool != RECALL]
+    return any(not _holds(shown, text) for step in chain for text in (whole(step), input_text(step)))
 
 
 def _holds(shown: str, result: str) -> bool:
@@ -214,7 +217,12 @@ def _holds(shown: str, result: str) -> bool:
         value = json.loads(result)
     except ValueError:
         return False
-    return isinstance(value, (dict, list)) and all(_plain(leaf) in shown for leaf in _leaves(value))
+    return isinstance(value, (dict, list)) and all(_says(shown, _plain(leaf)) for leaf in _leaves(value))
+
+
+def _says(shown: str, text: str) -> bool:
+    """Whether a text is there, as it is or as JSON writes it."""
+    return text in shown or json.dumps(text, ensure_ascii=False)[1:-1] in shown
 
 
 def _leaves(value: Any) -> Iterator[str]:
@@ -226,7 +234,7 @@ def _leaves(value: Any) -> Iterator[str]:
     elif isinstance(value, str):
         yield value
     elif value is not None:
-        yield json.dumps(value)
+        yield spell(value)
 
 
 def _texts(messages: Sequence[BaseMessage]) -> Iterator[str]:

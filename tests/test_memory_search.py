@@ -263,6 +263,21 @@ def test_recall_is_offered_only_where_something_is_left_out(memory):
     assert memory.recall_tool("s", memory.replay("s")) is not None
 
 
+@pytest.mark.parametrize(
+    ("arguments", "offered"),
+    [
+        ({"name": 'the "big" one', "size": 3.0, "tags": ["a\\b", None, True]}, False),
+        ({"code": "a = 1\nb = 2"}, False),
+        ({"name": "word " * 200}, True),
+        ({"rows": list(range(1000))}, True),
+    ],
+)
+def test_recall_is_offered_where_a_part_of_a_call_is_left_out(memory, arguments, offered):
+    step = Step(tool="make", tool_input=arguments, observation="made")
+    memory.append("s", Turn(input="Make it", steps=(step,), output="It is made."))
+    assert (memory.recall_tool("s", memory.replay("s")) is not None) is offered
+
+
 @tool
 def look(q: str) -> str:
     """Look something up."""
