@@ -6,6 +6,7 @@ import json
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from langchain_core.messages import AIMessage, BaseMessage
@@ -23,6 +24,12 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 DEFAULT_BUDGETS = (0.75, 0.5, 0.25, 0.1)
+LEGEND = """
+recall %   of the needed values, those the replay holds; bound %: those that also stand by their key, or in prose
+tokens     of the replay, mean before a turn; % of full: against all that was said and done
+ids        different identifiers in the replay, mean: what a model must choose between
+stable %   of the replays, those that begin with the one before, as a provider's prompt cache needs"""
+
 LEAST_BUDGET = 50
 """Tokens: a share of a short history is never less, so that there is room for a line."""
 
@@ -123,7 +130,9 @@ def evaluate(
     """
     for budget in budgets:
         if isinstance(budget, bool) or not isinstance(budget, (int, float)) or not budget > 0:
-            raise InputError(f"A budget is {shorten(repr(budget))}: give a share up to 1, or tokens above it.")
+            raise InputError(
+                f"One of the budgets (--budget) is {shorten(repr(budget))}: give a share up to 1, or tokens above it."
+            )
     count = count_tokens or estimate_tokens
     names: dict[str, float | None] = {"agentkit": None} | {f"agentkit at {_budget(b)}": b for b in budgets}
     scores = {name: _Score() for name in (*BASELINES, *names)}
@@ -214,26 +223,30 @@ def run_eval(
         system: As for `evaluate`.
 
     Raises:
-        InputError: A file cannot be read or written, or a budget is impossible.
+        InputError: A file cannot be read or written, a budget is impossible, or there is nothing to measure.
     """
     from rich.console import Console
 
+    if plot is not None and Path(plot).suffix.lower() != ".png":
+        raise InputError(f"The plot {shorten(os.fspath(plot))} would be a PNG: give a path that ends with .png.")
     result = evaluate(load(paths), budgets=budgets, system=system)
+    if not result.needed:
+        raise InputError(
+            f"{_found(result)} No call needed a value from an earlier turn, so there is nothing to measure: "
+            "give longer sessions."
+        )
     console = Console(highlight=False, soft_wrap=True)
-    console.print(_summary(result))
-    if result.needed:
-        console.print(table(result))
+    console.print(f"{_found(result)} Tokens are estimated: one for three bytes.")
+    console.print(table(result))
+    console.print(LEGEND)
     if plot is not None:
         draw(result, plot)
         console.print(f"The plot is in {os.fspath(plot)}.")
 
 
-def _summary(result: Evaluation) -> str:
+def _found(result: Evaluation) -> str:
     head = f"Sessions: {result.sessions}. Turns with calls, after others: {result.turns}. "
-    head += f"Values they needed from those: {result.needed}."
-    if result.needed:
-        return f"{head} Tokens are estimated: one for three bytes."
-    return f"{head} No call needed a value from an earlier turn, so there is nothing to measure: give longer sessions."
+    return f"{head}Values they needed from those: {result.needed}."
 
 
 def table(result: Evaluation) -> Table:

@@ -90,7 +90,7 @@ def test_stability_of_prefixes():
 
 @pytest.mark.parametrize("budget", [0, -1, True, "half"])
 def test_impossible_budgets(budget):
-    with pytest.raises(InputError, match="A budget is"):
+    with pytest.raises(InputError, match=r"budgets \(--budget\) is"):
         evaluate({"a": [FIND]}, budgets=[budget])
 
 
@@ -150,12 +150,16 @@ def test_run_eval_prints_a_table_and_draws(tmp_path, capsys):
     assert "Sessions: 1. Turns with calls, after others: 1. Values they needed from those: 2." in printed
     for name in (*BASELINES, "agentkit", "agentkit at 50 %"):
         assert f"\n{name} " in printed
+    assert "\nids  " in printed, "what the columns mean"
     assert (tmp_path / "p.png").read_bytes().startswith(b"\x89PNG")
     with pytest.raises(InputError, match="plot .* cannot be written"):
         draw(evaluate({"a": [FIND, REFUND]}), tmp_path / "no" / "p.png")
 
 
-def test_nothing_to_measure(tmp_path, capsys):
+def test_nothing_to_measure(tmp_path):
     (tmp_path / "s.jsonl").write_text(json.dumps(SIMPLE | {"turns": SIMPLE["turns"][:1]}))
-    run_eval([tmp_path / "s.jsonl"])
-    assert "No call needed a value from an earlier turn" in capsys.readouterr().out
+    with pytest.raises(InputError, match="No call needed a value from an earlier turn"):
+        run_eval([tmp_path / "s.jsonl"], plot=tmp_path / "p.png")
+    assert not (tmp_path / "p.png").exists()
+    with pytest.raises(InputError, match=r"p.txt would be a PNG: give a path that ends with .png"):
+        run_eval([tmp_path / "s.jsonl"], plot=tmp_path / "p.txt")
