@@ -20,6 +20,7 @@ class Known:
         self.calls: dict[str, dict[str, Any]] = {}
         self.titles: dict[str, tuple[str, ...]] = {}
         self.question = ""
+        self._pointed = ""
         self._words: set[str] = set()
         self._answer: set[str] = set()
         self._pairs: set[tuple[str, str]] = set()
@@ -42,6 +43,14 @@ class Known:
         self.question = question
         self._answer = set(words(answer))
         self._words |= self._answer
+
+    def pointer(self, reference: str) -> str:
+        """What is put where a step is not shown in full: its reference, behind the first of a turn a mere ellipsis."""
+        turn = reference.partition(".")[0]
+        if self._pointed == turn:
+            return "…"
+        self._pointed = turn
+        return f"… {reference}"
 
     def answers(self, text: str) -> bool:
         """Whether the turn's own answer says `text`."""

@@ -60,8 +60,8 @@ def _action(action: Action, known: Known, style: NoteStyle) -> str:
     """One call and what came of it."""
     call, blocks, cut = _call(action, known, style)
     outcome = outcome_text(action, known, style)
-    if cut and not outcome.endswith(action.reference):
-        outcome = f"{outcome} … {action.reference}".lstrip()
+    if cut and not outcome.endswith((action.reference, "…")):
+        outcome = f"{outcome} {known.pointer(action.reference)}".lstrip()
     if not blocks or not action.ok:
         return "\n".join([_with(call, outcome), *blocks])
     return "\n".join([call, *blocks, *([_with(" ", outcome)] if outcome else [])])
@@ -98,7 +98,7 @@ def _facts_text(action: Action, known: Known, style: NoteStyle) -> str:
     known.titles = writer.titles if near else {}
     if not writer.cut:
         return text
-    return f"{text} … {action.reference}" if text else f"… {action.reference}"
+    return f"{text} {known.pointer(action.reference)}".lstrip(" ")
 
 
 def _call(action: Action, known: Known, style: NoteStyle) -> tuple[str, list[str], bool]:

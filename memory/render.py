@@ -159,11 +159,18 @@ class FactWriter:
         if value is None or value in ("", [], {}):
             return None
         if not self._wanted(key, value):
+            self.cut += self._is_missed(place, key, value)
             return None
         if self._has(place, key, value) or self._says_only_that_it_worked(key, value):
             return None
         self.shown.append((self._at(place), _name(key), value))
         return self._written(value)
+
+    def _is_missed(self, place: str, key: str, value: Any) -> bool:
+        """Whether a value that is left out says something that nothing else does."""
+        if value in (None, "", [], {}) or kind_of(value) is Kind.TRIVIAL:
+            return False
+        return not self._has(place, key, value) and not self._says_only_that_it_worked(key, value)
 
     def _has(self, place: str, key: str, value: Any) -> bool:
         if place.partition(".")[0] in STATE:  # what there is now, whatever the call says of it
@@ -206,6 +213,7 @@ class FactWriter:
                 return self._table(key, flat, place, more=more) if flat else None
             return self._nested(key, items, place, more)
         if 2 * sum(self._wanted(key, item) for item in items) < len(items):
+            self.cut += any(self._is_missed(place, key, item) for item in items)
             return None  # a list is judged as one, so that none of its identifiers is lost for its looks
         new = list(dict.fromkeys(item for item in items if not self._has(place, key, item)))
         if not new:
@@ -323,9 +331,11 @@ class FactWriter:
         values = [(row[column], row) for row in rows if row.get(column) not in (None, "", [], {})]
         plain = [(v, row) for v, row in values if not isinstance(v, (dict, list))]
         if len(plain) < len(values):
+            self.cut += self._detail.kind < Kind.PROSE
             return self._detail.kind >= Kind.PROSE
         wanted = [(v, row) for v, row in plain if self._wanted(column, v)]
         if 2 * len(wanted) < len(plain) or not wanted:
+            self.cut += any(self._is_missed(f"{place}.{column}", column, v) for v, _ in plain)
             return False
         if named_by not in (None, column) and all(spell(v) in spell(row.get(named_by)) for v, row in wanted):
             return False

@@ -16,7 +16,7 @@ from agentkit.memory.known import Known
 from agentkit.memory.note import NoteStyle, note
 from agentkit.memory.summarise import summarise
 from agentkit.memory.tables import read_table
-from agentkit.memory.values import Kind, kind_of
+from agentkit.memory.values import Kind, keyed, kind_of, spell
 
 FRAME = """      time  revenue region
 0  2023-01    120.5  north
@@ -231,6 +231,32 @@ def test_a_result_that_is_one_text_is_never_left_out_altogether(chars, cap):
     )
     assert "→ Ask at the desk" in said
     assert said.endswith("… t1.s1") == (text.strip() not in said)
+
+
+PLAIN = st.one_of(
+    st.integers(2, 10**9),
+    st.floats(2, 1e6, allow_nan=False),
+    st.text("abcdefgh0123456789-", min_size=2, max_size=20),
+    st.lists(st.sampled_from(["Lisbon", "Porto", "Faro", "Braga"]), min_size=3, max_size=60).map(" ".join),
+)
+KEYED = st.dictionaries(st.text("xyz_", min_size=2, max_size=8), st.none(), min_size=1, max_size=6)
+JSON_FACTS = st.recursive(
+    st.tuples(KEYED, st.lists(PLAIN, min_size=6, max_size=6)).map(lambda t: dict(zip(t[0], t[1], strict=False))),
+    lambda inner: st.one_of(
+        st.lists(inner, max_size=30), st.dictionaries(st.text("uvw", min_size=2), inner, max_size=5)
+    ),
+    max_leaves=30,
+)
+
+
+@settings(max_examples=150, deadline=None)
+@given(JSON_FACTS, st.sampled_from([NoteStyle(), NoteStyle(cap=80), NoteStyle(cap=400)]))
+def test_no_value_is_left_out_without_a_sign(result, style):
+    step = call(result)
+    said = note(summarise(Turn(input="q", steps=(step,), output="a", number=2)), Known(), style)
+    values = (value for _, value in keyed(json.loads(step.observation)))
+    missing = [v for v in values if spell(v) not in said and kind_of(v) is not Kind.TRIVIAL]
+    assert not missing or "…" in said
 
 
 def test_identical_code_is_written_once():
