@@ -59,10 +59,10 @@ def _chosen(remembered: MemoryObject, known: Known, upto: Kind) -> Iterator[tupl
         told = [(1 if key in known.argument_keys else 2, key, value) for key, value in keyed(action.facts)]
         for rank, key, value in (*asked, *told):
             kind = kind_of(value)
-            pair = (key, spell(value))
-            if pair in seen or kind is Kind.TRIVIAL or known.has("", key, value):
+            if kind is Kind.TRIVIAL or (kind > upto and rank > 0):
                 continue
-            if kind > upto and rank > 0:
+            pair = (key, spell(value))
+            if pair in seen or known.has("", key, value):
                 continue
             seen.add(pair)
             last = 30 if kind is Kind.PROSE else 0  # code and other long texts: how they begin, if there is room
