@@ -50,20 +50,21 @@ class OlderParts:
     def __init__(self) -> None:
         """Nothing is planned yet."""
         self._lock = threading.Lock()
-        self._kept: dict[tuple[str, int], tuple[Sequence[MemoryObject], Part]] = {}
+        self._kept: dict[tuple[str, int], tuple[list[str], Part]] = {}
 
     def of(self, turns: Sequence[MemoryObject], mode: ReplayMode, max_tokens: int, count: CountTokens) -> Part | None:
         """The part of these turns; None where not even the newest fits."""
         key = turns[-1].session, max_tokens
+        written = [turn.model_dump_json() for turn in turns]  # equal turns may be written otherwise
         with self._lock:
             kept = self._kept.pop(key, None)
-        if kept is None or kept[0] != turns:
+        if kept is None or kept[0] != written:
             plan = fitted(turns, mode, max_tokens, count, rounds=SETTLED_ROUNDS)
             if plan is None:
                 return None
             known = Known()
             plan = render(turns, [plan.forms.get(turn.number) for turn in turns], mode, known)
-            kept = turns, Part(plan, known, cost(plan.messages, count))
+            kept = written, Part(plan, known, cost(plan.messages, count))
         with self._lock:
             self._kept[key] = kept
             while len(self._kept) > MAX_PARTS:
@@ -149,7 +150,7 @@ def _last_resort(newest: MemoryObject, mode: ReplayMode, max_tokens: int, count:
         plan = render([newest], [form], mode)
         if cost(plan.messages, count) <= max_tokens:
             return plan
-    only = [SystemMessage(left_out(newest.number))]
+    only = [SystemMessage(left_out(newest.number, mode))]
     if cost(only, count) > max_tokens:
         raise InputError(
             f"max_tokens is {max_tokens}: not even the line that says how many turns are left out fits "

@@ -62,7 +62,7 @@ def all_facts(turn: Turn, condense: Mapping[str, Condense], redact: Redact | Non
 def _facts(step: Step, own: Condense | None, mentioned: str, redact: Redact | None) -> dict[str, Any]:
     offered = _offered(step, own)
     if offered is None:
-        return _read(step, mentioned) if step.ok else {}
+        return redact_facts(_read(step, mentioned), redact) if step.ok else {}
     facts: dict[str, Any] = redact_facts(json_ready(offered), redact)
     return facts if step.ok else {key: facts[key] for key in _LEFT_BEHIND if facts.get(key)}
 

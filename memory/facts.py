@@ -21,7 +21,7 @@ MAX_TEXT_CHARS = 1000
 MAX_DEPTH = 8
 MAX_JSON_CHARS = 2_000_000
 
-_KEYED_LINE = re.compile(r"\s*[-*]?\s*([^\W\d][\w .()/-]{0,39}?)\s*[:=]\s+(\S.*)")
+_KEYED_LINE = re.compile(r"(?:[-*]\s)?([^\W\d][\w .()/-]{0,39}?)\s*[:=]\s+(\S.*)")
 _WORD_END = re.compile(r"[\s,;()\[\]{}\"'`|*=<>]")
 
 
@@ -42,6 +42,9 @@ def default_facts(step: Step, mentioned: str = "") -> dict[str, Any]:
         if value is not None:
             kept = pruned(value, named)
             return kept if isinstance(kept, dict) else {"result": kept}
+    lines = _json_lines(text)
+    if lines is not None:
+        return {"rows": pruned(lines, named)}
     if text == "null":
         return {"result": None}
     rows = read_table(step.observation.strip("\n"))
@@ -51,6 +54,17 @@ def default_facts(step: Step, mentioned: str = "") -> dict[str, Any]:
     if keyed is not None:
         return pruned(keyed, named)  # type: ignore[no-any-return]
     return {"result": gist(text, MAX_TEXT_CHARS)} if text else {"result": ""}
+
+
+def _json_lines(text: str) -> list[Any] | None:
+    """The mappings of JSON Lines; None where a line is something else."""
+    lines = text.splitlines()
+    if len(lines) < 2 or len(text) > MAX_JSON_CHARS or not all(line[:1] == "{" and line[-1:] == "}" for line in lines):
+        return None
+    try:
+        return [json.loads(line) for line in lines]
+    except (ValueError, RecursionError):
+        return None
 
 
 def pruned(value: Any, named: set[str], depth: int = 0) -> Any:
@@ -138,7 +152,7 @@ def _keyed_lines(text: str) -> dict[str, Any] | None:
     lines = [line for line in text.splitlines() if line.strip()]
     if not 2 <= len(lines) <= 200:
         return None
-    found = [match.groups() for line in lines if (match := _KEYED_LINE.fullmatch(line))]
+    found = [match.groups() for line in lines if (match := _KEYED_LINE.fullmatch(line.strip()))]
     keys = {key for key, _ in found}
     if len(keys) < len(lines):
         return None

@@ -121,9 +121,10 @@ def line(remembered: MemoryObject, mode: ReplayMode, known: Known, form: Form) -
     return f"Turn {remembered.number}: {' | '.join(parts)}"
 
 
-def left_out(turns: int) -> str:
+def left_out(turns: int, mode: ReplayMode) -> str:
     """The line that stands for turns of which nothing is replayed."""
-    return f"[{turns} earlier turn{'s' if turns > 1 else ''} left out: use recall.]"
+    how = ": use recall" if mode in ("objects", "calls") else ""
+    return f"[{turns} earlier turn{'s' if turns > 1 else ''} left out{how}.]"
 
 
 def _calls(remembered: MemoryObject, known: Known, style: NoteStyle) -> list[BaseMessage]:
@@ -139,7 +140,7 @@ def _calls(remembered: MemoryObject, known: Known, style: NoteStyle) -> list[Bas
         messages.append(AIMessage("", tool_calls=calls))
         messages += [
             ToolMessage(
-                outcome_text(a, known, style) or "(nothing new)",
+                outcome_text(a, known, style).strip() or "(nothing new)",
                 tool_call_id=a.reference,
                 name=a.tool or "unknown",
                 status="success" if a.ok else "error",

@@ -23,8 +23,8 @@ def inventory(remembered: MemoryObject, known: Known, room: int, upto: Kind) -> 
         room: Characters the values may take.
         upto: The kinds of values that are written; those of arguments always are.
     """
-    tools = Counter(action.tool or "unknown" for action in remembered.actions)
-    failed = Counter(action.tool or "unknown" for action in remembered.actions if not action.ok)
+    tools = Counter(shorten(action.tool) or "unknown" for action in remembered.actions)
+    failed = Counter(shorten(action.tool) or "unknown" for action in remembered.actions if not action.ok)
     called = ", ".join(
         name
         + (f" \N{MULTIPLICATION SIGN}{n}" if n > 1 else "")
@@ -34,7 +34,7 @@ def inventory(remembered: MemoryObject, known: Known, room: int, upto: Kind) -> 
     known.argument_keys.update(key for action in remembered.actions for key in action.input)
     groups: dict[str, list[str]] = {}
     for key, value in _chosen(remembered, known, upto):
-        text = shorten(spell(value), MAX_VALUE_CHARS)
+        key, text = shorten(key, MAX_VALUE_CHARS), shorten(spell(value), MAX_VALUE_CHARS)
         if len(text) + 2 + (0 if key in groups else len(key) + 1) > room:
             continue
         room -= len(text) + 2 + (0 if key in groups else len(key) + 1)

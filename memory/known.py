@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from typing import Any
 
 from agentkit.memory.values import Kind, is_telling, kind_of, spell, words
@@ -18,6 +19,7 @@ class Known:
         self.argument_keys: set[str] = set()
         self.blocks: dict[str, str] = {}
         self.calls: dict[str, dict[str, Any]] = {}
+        self.texts: set[str] = set()
         self.titles: dict[str, tuple[str, ...]] = {}
         self.question = ""
         self._pointed = ""
@@ -25,6 +27,8 @@ class Known:
         self._answer: set[str] = set()
         self._pairs: set[tuple[str, str]] = set()
         self._latest: dict[tuple[str, str], str] = {}
+        self._latest_by: dict[str, tuple[str, str, str]] = {}
+        self._of_thing: dict[str, frozenset[tuple[str, str]]] = {}
 
     def copy(self) -> Known:
         """The same, to be gone on with by itself."""
@@ -44,6 +48,17 @@ class Known:
         self._answer = set(words(answer))
         self._words |= self._answer
 
+    def said_of(self, names: Iterable[str]) -> frozenset[tuple[str, str]]:
+        """The keys and values that the replay says of a thing with all of these names."""
+        found = [self._of_thing.get(name, frozenset()) for name in names]
+        return frozenset.intersection(*found) if found else frozenset()
+
+    def say_of(self, names: Iterable[str], said: Iterable[tuple[str, str]]) -> None:
+        """Take what the replay says of a thing, under each of its names."""
+        said = frozenset(said)
+        for name in names:
+            self._of_thing[name] = self._of_thing.get(name, frozenset()) | said
+
     def pointer(self, reference: str) -> str:
         """What is put where a step is not shown in full: its reference, behind the first of a turn a mere ellipsis."""
         turn = reference.partition(".")[0]
@@ -60,11 +75,20 @@ class Known:
         """Whether every word of `text` stands in some text of the replay."""
         return all(word in self._words for word in words(text))
 
-    def add(self, place: str, key: str, value: Any) -> None:
-        """Take a value shown under a key; `place` is where exactly, for values that only mean themselves there."""
+    def add(self, place: str, key: str, value: Any, tool: str = "", call: str = "") -> None:
+        """Take a value shown under a key; `place` is where exactly, `tool` and `call` who said it."""
         text = spell(value)
+        self._latest_by[key] = text, tool, call
         self._pairs.add((key, text))
         self._latest[place, key] = self._latest["", key] = text
+
+    def is_unchanged(self, key: str, text: str, tool: str, call: str) -> bool:
+        """Whether the last value shown under a key was the same, and that of the same thing as far as one can tell.
+
+        For calls that name nothing: the same tool called otherwise is about something else.
+        """
+        latest, by, how = self._latest_by.get(key, ("", "", ""))
+        return bool(by) and latest == text and (by != tool or how == call)
 
     def is_latest(self, place: str, key: str, value: Any) -> bool:
         """Whether the last value shown at this very place was the same."""
@@ -99,10 +123,19 @@ class Known:
         stems = {part[:4] for part in parts if len(part) >= 4}
         if len(found) == 1 and parts and _is_past_of(found[0], parts[0]):
             return True
+        if len(found) == 1 and found[0] not in _WORKED:
+            return False
         return (
             len(found) <= 16
-            and any(word in _SUCCESS for word in found)
-            and all(word in _SUCCESS or self._knows(word) or word[:4] in stems for word in found)
+            and any(
+                word in _WORKED or word in _DONE or (word[:4] in stems and word.endswith(("ed", "ing")))
+                for word in found
+            )
+            and not any(word in _BUT or word.endswith("n't") for word in found)
+            and all(
+                word in _WORKED or word in _DONE or word in _FILLERS or self._knows(word) or word[:4] in stems
+                for word in found
+            )
         )
 
 
@@ -112,69 +145,16 @@ def _is_past_of(word: str, verb: str) -> bool:
     return len(verb) >= 3 and word.startswith(stem) and word.endswith("ed") and len(word) <= len(verb) + 3
 
 
-_SUCCESS = frozenset(
-    [
-        "success",
-        "successful",
-        "successfully",
-        "succeeded",
-        "ok",
-        "okay",
-        "done",
-        "completed",
-        "complete",
-        "executed",
-        "finished",
-        "created",
-        "added",
-        "updated",
-        "changed",
-        "edited",
-        "saved",
-        "stored",
-        "written",
-        "sent",
-        "posted",
-        "submitted",
-        "received",
-        "removed",
-        "deleted",
-        "cleared",
-        "copied",
-        "moved",
-        "renamed",
-        "set",
-        "opened",
-        "closed",
-        "resolved",
-        "cancelled",
-        "canceled",
-        "booked",
-        "logged",
-        "has",
-        "have",
-        "been",
-        "was",
-        "were",
-        "is",
-        "are",
-        "the",
-        "a",
-        "an",
-        "to",
-        "from",
-        "in",
-        "into",
-        "of",
-        "on",
-        "at",
-        "with",
-        "by",
-        "for",
-        "as",
-        "your",
-        "you",
-        "and",
-        "user",
-    ]
+_WORKED = frozenset(
+    "success successful successfully succeeded ok okay done completed complete executed finished".split()  # noqa: SIM905
+)
+_DONE = frozenset(
+    """created added updated changed edited saved stored written sent posted submitted received removed deleted cleared
+    copied moved renamed set opened closed resolved cancelled canceled booked logged""".split()  # noqa: SIM905
+)
+_FILLERS = frozenset(
+    "has have been was were is are the a an to from in into of on at with by for as your you and user".split()  # noqa: SIM905
+)
+_BUT = frozenset(
+    "not no never none nothing nobody but only except without cannot failed fail fails error already".split()  # noqa: SIM905
 )

@@ -51,6 +51,7 @@ class Memory:
         *,
         replay: str = "objects",
         count_tokens: CountTokens | None = None,
+        max_tokens: int | None = None,
         durability: str = "normal",
         timeout_s: float = 5.0,
         wait_s: float = 0.0,
@@ -68,6 +69,7 @@ class Memory:
                 answer), ``"answers"``, or ``"none"``.
             count_tokens: Tokens of a text, for budgets. None for an offline estimate on the high side: one token
                 for three bytes of UTF-8.
+            max_tokens: The budget of every replay that is given none of its own; None for no limit.
             durability: For SQLite: ``"normal"`` survives the death of the process (``kill -9``) but may lose the
                 last turns with the power; ``"full"`` survives that too, and is slower.
             timeout_s: Seconds to wait for SQLite's write lock, or for a PostgreSQL server to answer; from 0 to a day.
@@ -84,6 +86,7 @@ class Memory:
         """
         if durability not in ("normal", "full"):
             raise ConfigError(f"durability is {shorten(repr(durability))}: give 'normal' or 'full'.")
+        _check_budget(max_tokens)
         _check_seconds("timeout_s", timeout_s)
         _check_seconds("wait_s", wait_s)
         if count_tokens is not None and not callable(count_tokens):
@@ -95,7 +98,8 @@ class Memory:
             raise ConfigError(f"The memory is {shorten(repr(location))}: give a file's path or an SQLAlchemy URL.")
         self._location = None if location == ":memory:" else location
         self._mode = check_mode(replay)
-        self._count = count_tokens or estimate_tokens
+        self._count = estimate_tokens if count_tokens is None else _checked(count_tokens)
+        self._max_tokens = max_tokens
         self._durability = durability
         self._timeout_s = timeout_s
         self._wait_s = wait_s
@@ -212,23 +216,23 @@ class Memory:
         Args:
             session: The session.
             max_tokens: Tokens the messages may take together, by this memory's counter (each message's text and 1
-                for the message); None for no limit, and then the replay only ever grows at its end.
+                for the message); None for the memory's own ``max_tokens``. Where that is None too, there is no
+                limit, and the replay only ever grows at its end.
 
         Raises:
             InputError: `max_tokens` is no whole number from 1, or too small for the one line that must stand.
             StoreError: The database cannot be used.
         """
-        if max_tokens is not None and (
-            not isinstance(max_tokens, int) or isinstance(max_tokens, bool) or max_tokens < 1
-        ):
-            raise InputError(
-                f"max_tokens is {shorten(repr(max_tokens))}: give a whole number from 1, or None for no limit."
-            )
+        _check_budget(max_tokens)
         check_session(session)
         if self._mode == "none":
             return []
         newest_first = self._store().newest_objects(session)
-        return replay(newest_first, self._mode, max_tokens=max_tokens, count=self._count, parts=self._parts)
+        budget = self._max_tokens if max_tokens is None else max_tokens
+        messages = replay(newest_first, self._mode, max_tokens=budget, count=self._count, parts=self._parts)
+        if not messages:
+            self._parts.forget(session)  # another process may have deleted it
+        return messages
 
     def search(self, session: str, words: str, limit: int = 5, *, by: str | None = None) -> list[Hit]:
         """Find what was said and done in a session, in questions, answers, and inputs and whole results of tools.
@@ -359,7 +363,8 @@ class Memory:
         turns, objects = self.turns(session), self.objects(session)
         if turn is not None:
             turns, objects = [t for t in turns if t.number < turn], [o for o in objects if o.number < turn]
-        return explain(turns, objects, self._mode, session=session, max_tokens=max_tokens, count=self._count)
+        budget = self._max_tokens if max_tokens is None else max_tokens
+        return explain(turns, objects, self._mode, session=session, max_tokens=budget, count=self._count)
 
     def close(self) -> None:
         """Close the database's connections; the next use opens it again. One in this process is lost."""
@@ -419,6 +424,26 @@ class Memory:
             database.close()
             raise
         self._close = database.close
+
+
+def _check_budget(max_tokens: object) -> None:
+    if max_tokens is not None and (not isinstance(max_tokens, int) or isinstance(max_tokens, bool) or max_tokens < 1):
+        raise InputError(
+            f"max_tokens is {shorten(repr(max_tokens))}: give a whole number from 1, or None for no limit."
+        )
+
+
+def _checked(count: CountTokens) -> CountTokens:
+    def counted(text: str) -> int:
+        tokens = count(text)
+        if not isinstance(tokens, int) or isinstance(tokens, bool) or tokens < 0:
+            raise ConfigError(
+                f"count_tokens gave {shorten(repr(tokens))} for a text of {len(text)} characters: "
+                "it must give a whole number from 0."
+            )
+        return tokens
+
+    return counted
 
 
 def _check_seconds(name: str, value: object) -> None:

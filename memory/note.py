@@ -13,17 +13,19 @@ from typing import Any
 from agentkit.memory.facts import gist
 from agentkit.memory.known import Known
 from agentkit.memory.objects import Action, MemoryObject
-from agentkit.memory.render import facts_text
-from agentkit.memory.values import keyed, spell
+from agentkit.memory.render import Call, facts_text, one_line
+from agentkit.memory.values import Kind, keyed, kind_of, spell
 from agentkit.text import head_and_tail, shorten
 
 CALLED = "Called"
 NEAR_CHARS = 200
-QUOTED_CHARS = 40
+QUOTED_CHARS = 30
 """A longer text of a call that stands in the turn's question is named by its first words."""
 SAME_CHARS = 30
 LONG_CHARS = 400
 """Of a longer text of one line, and of longer lists and mappings, a call shows a part."""
+MOST_CHARS = 2000
+"""Of all arguments together."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,16 +85,16 @@ def outcome_text(action: Action, known: Known, style: NoteStyle) -> str:
 
 
 def _facts_text(action: Action, known: Known, style: NoteStyle) -> str:
-    text, writer = facts_text(
-        known,
-        action.tool,
-        action.facts,
-        cap=style.cap,
-        first=style.detail,
-        inputs={spell(value) for _, value in keyed(action.input)},
-    )
+    call = Call.of(action.input)
+    text, writer = facts_text(known, action.tool, action.facts, cap=style.cap, first=style.detail, call=call)
+    said = [(key, spell(value)) for _, key, value in writer.shown]
+    made = [value for _, value in said if kind_of(value) is Kind.IDENTIFIER and not known.said_of([value])]
+    known.say_of([*call.names, *made], [*call.given, *said])
+    known.texts |= writer.full
+    for name, row in writer.rows:
+        known.say_of([name], row)
     for place, key, value in writer.shown:
-        known.add(place, key, value)
+        known.add(place, key, value, action.tool, call.text)
     known.read(text)
     near = len(text) <= NEAR_CHARS and known.titles != writer.titles
     known.titles = writer.titles if near else {}
@@ -114,17 +116,21 @@ def _call(action: Action, known: Known, style: NoteStyle) -> tuple[str, list[str
         elif "\n" in value.strip("\n"):
             blocks.append(_block(key, value, action, known, style))
             cut = cut or (style.block is not None and len(value.strip("\n")) > style.block)
-        elif len(value) > QUOTED_CHARS and value.strip(" .!?") in known.question:
-            short[key] = f"{value[:16].rpartition(' ')[0] or value[:16]} …"  # it stands in the question above
+        elif len(value) > QUOTED_CHARS and (value.strip(" .!?") in known.question or value in known.texts):
+            short[key] = f"{value[:16].rpartition(' ')[0] or value[:16]} …"  # it stands above
         else:
             short[key] = gist(value, longest)
             cut = cut or len(value.strip()) > longest
     short, again = _changed(action, short, known)
+    known.texts.update(value for value in short.values() if isinstance(value, str) and len(value) > QUOTED_CHARS)
     for key, value in keyed(short):
-        known.add(f"{action.tool} {key}", key, value)
+        known.add(f"{action.tool} {key}", key, value, action.tool, str(action.input))
     arguments = json.dumps(short, ensure_ascii=False, separators=(",", ":"), default=repr) if short else ""
+    if len(arguments) > MOST_CHARS:
+        arguments, cut = f"{arguments[:MOST_CHARS]}…", True
     known.read(arguments)
-    return f"{CALLED}: {action.tool or 'unknown'}{again} {arguments}".rstrip(), blocks, cut
+    tool = shorten(action.tool, 100) or "unknown"
+    return f"{CALLED}: {tool}{again} {one_line(arguments)}".rstrip(), blocks, cut
 
 
 def _in_short(value: Any, longest: int) -> Any:
@@ -163,5 +169,5 @@ def _block(key: str, value: str, action: Action, known: Known, style: NoteStyle)
     else:
         known.blocks[value] = action.reference
     known.read(text)
-    lines = "\n".join(f"    {line}".rstrip() for line in text.split("\n"))
-    return f"  {key}:\n{lines}"
+    lines = "\n".join(f"    {line}".rstrip() for line in text.splitlines())
+    return f"  {one_line(key)}:\n{lines}"

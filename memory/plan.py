@@ -58,7 +58,7 @@ def render(
     known = known or Known()
     shown = [(turn, form) for turn, form in zip(turns, forms, strict=True) if form is not None]
     gone = shown[0][0].number - 1 if shown else 0
-    lines = [left_out(gone)] if gone else []
+    lines = [left_out(gone, mode)] if gone else []
     lines += [line(turn, mode, known, form) for turn, form in shown if form.digest]
     messages: list[BaseMessage] = [SystemMessage("\n".join(lines))] if lines else []
     for turn, form in shown:

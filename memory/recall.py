@@ -38,6 +38,9 @@ _REFERENCE = re.compile(
 )
 
 
+_POINTER = re.compile(r"… t\d+\.s\d+")
+
+
 class RecallInput(BaseModel):
     """What the model fills in."""
 
@@ -141,7 +144,7 @@ def _overview(turn: Turn) -> str:
         size = f"{len(whole(step))} characters" if step.ok else f"failed: {shorten(step.observation, 120)}"
         call = f"t{turn.number}.s{place} {step.tool} {shorten(input_text(step), 200)}".strip()
         lines.append(f"{call} -> {size}")
-    return "\n".join([*lines, f"Answer: {turn.output.strip() or '(empty)'}"])
+    return "\n".join([*lines, f"Answer: {turn.output.strip() or '—'}"])
 
 
 def _page(reference: str, what: str, text: str, page: int) -> str:
@@ -154,7 +157,7 @@ def _page(reference: str, what: str, text: str, page: int) -> str:
     if len(starts) > 1:
         head += f", page {page} of {len(starts)}"
         head += f" (go on with page={page + 1})" if page < len(starts) else ""
-    return f"{head}\n{text[starts[page - 1] : end].strip() or '(empty)'}"
+    return f"{head}\n{text[starts[page - 1] : end].strip() or '—'}"
 
 
 def _starts(text: str) -> Iterator[int]:
@@ -194,6 +197,8 @@ def _turns(last: int) -> str:
 def leaves_out(store: Store, session: str, replayed: Sequence[BaseMessage]) -> bool:
     """Whether a replay leaves out anything of a session's turns: a question, an answer, part of a call or a result."""
     shown = _plain("\n".join(_texts(replayed)))
+    if _POINTER.search(shown):
+        return True
     for last in range(store.last_number(session), 0, -CHUNK):
         turns = store.some_turns(session, range(max(1, last - CHUNK + 1), last + 1))
         if any(_is_cut(turn, shown) for turn in reversed(turns)):
@@ -217,12 +222,12 @@ def _holds(shown: str, result: str) -> bool:
         value = json.loads(result)
     except ValueError:
         return False
-    return isinstance(value, (dict, list)) and all(_says(shown, _plain(leaf)) for leaf in _leaves(value))
+    return isinstance(value, (dict, list)) and all(_says(shown, leaf) for leaf in _leaves(value))
 
 
 def _says(shown: str, text: str) -> bool:
     """Whether a text is there, as it is or as JSON writes it."""
-    return text in shown or json.dumps(text, ensure_ascii=False)[1:-1] in shown
+    return _plain(text) in shown or _plain(json.dumps(text, ensure_ascii=False)[1:-1]) in shown
 
 
 def _leaves(value: Any) -> Iterator[str]:

@@ -7,6 +7,7 @@ point to the stored step.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby, pairwise
@@ -14,12 +15,14 @@ from typing import Any
 
 from agentkit.memory.facts import gist
 from agentkit.memory.known import Known
-from agentkit.memory.values import Kind, is_telling, kind_of, spell
+from agentkit.memory.values import Kind, is_telling, keyed, kind_of, spell
 
 CUT = "…"
+AGAIN_CHARS = 40
+"""A longer text that the replay shows in full is named by its first words."""
+_MORE = re.compile(r"… (\d{1,9}) more", re.ASCII)
 LONG_TEXT = 400
 STATE = ("files", "variables")
-SHORT_LIST = 4
 ROWS4 = 4
 
 
@@ -61,18 +64,67 @@ USUAL_DETAILS = 8
 """How many of the details are tried where nothing but the result's own size limits it."""
 
 
+@dataclass(frozen=True, slots=True)
+class Call:
+    """What a call says itself.
+
+    Attributes:
+        given: The keys and values of its arguments.
+        names: The identifiers among the values: what it is about.
+        text: All arguments.
+    """
+
+    given: frozenset[tuple[str, str]] = frozenset()
+    names: tuple[str, ...] = ()
+    text: str = ""
+
+    @classmethod
+    def of(cls, arguments: Mapping[str, Any]) -> Call:
+        """The call with these arguments."""
+        given = frozenset((key, spell(value)) for key, value in keyed(arguments))
+        names = tuple(sorted({text for _, text in given if kind_of(text) is Kind.IDENTIFIER}))
+        return cls(given, names, str(arguments))
+
+
 class FactWriter:
     """Writes the facts of one action; what it showed and left out is in `shown` and `cut`."""
 
-    def __init__(self, known: Known, tool: str, detail: Detail, inputs: Iterable[str] = ()) -> None:
-        """Write in the light of `known`, which is left as it is; `inputs` are the values of the call itself."""
+    def __init__(
+        self,
+        known: Known,
+        tool: str,
+        detail: Detail,
+        call: Call | None = None,
+        *,
+        loose: bool = False,
+    ) -> None:
+        """Write in the light of `known`, which is left as it is.
+
+        Args:
+            known: What the replay says.
+            tool: The tool.
+            detail: How much is written.
+            call: The call: neither what it says nor what the replay says of the thing it names is written again.
+            loose: Whether values that the replay shows of other things are left out as well, to make room for
+                those it does not; that counts as `cut`.
+        """
+        self._loose = loose
         self._known = known
-        self._inputs = inputs
+        call = call or Call()
+        self._inputs, self._names, self._call = call.given, call.names, call.text
+        self._said = known.said_of(call.names)
         self._tool = tool
         self._detail = detail
         self.shown: list[tuple[str, str, Any]] = []
+        self.full: set[str] = set()
+        self.rows: list[tuple[str, list[tuple[str, str]]]] = []
         self.titles: dict[str, tuple[str, ...]] = {}
         self.cut = 0
+
+    def has_trifles(self) -> bool:
+        """Whether there is enough beside what is hardly ever needed again, and there is such."""
+        kinds = [kind_of(value) for *_, value in self.shown]
+        return self._detail is DETAILS[0] and len(kinds) > 3 and (Kind.TRIVIAL in kinds or Kind.STAMP in kinds)
 
     def facts(self, facts: Mapping[str, Any], room: int | None = None) -> str:
         """All facts of a result, or as many as there is room for; "" where there is nothing new."""
@@ -91,13 +143,16 @@ class FactWriter:
         room = share(len(text)) if cap is None else cap
         if not text.strip():
             return "(empty)"
-        if self._has("result", "result", text) or self._known.acknowledges(text, self._tool):
+        if self._is_said("result", "result", text) or self._known.acknowledges(text, self._tool):
             return ""
         self.shown.append((self._at("result"), "result", text))
         if len(text) > room:
             self.cut += 1
             text = gist(text, room)
-        return "\n    " + text.replace("\n", "\n    ") if "\n" in text else text
+        else:
+            self.full.add(one_line(text))
+        lines = text.splitlines()  # each set in, so that none can be taken for a call
+        return "\n    " + "\n    ".join(lines) if len(lines) > 1 else text
 
     def _as_many(self, facts: Mapping[str, Any], room: int) -> str:
         """The facts for which there is room, those under keys that tools take as arguments first."""
@@ -122,8 +177,7 @@ class FactWriter:
         if value in ([], {}, ""):
             return "(empty)"
         if not isinstance(value, (dict, list)):
-            text = self._leaf("result", "result", value) or ""
-            return "\n    " + text.replace("\n", "\n    ") if "\n" in text else text
+            return self._leaf("result", "result", value) or ""
         entry = self._entry("result", value, "") or ""
         text = entry.removeprefix("result=").removeprefix("result: ").removeprefix("result ")
         return text.removeprefix("[").removesuffix("]") if text.endswith("]") and text.count("]") == 1 else text
@@ -134,7 +188,7 @@ class FactWriter:
                 self.cut += 1
                 yield f"{CUT} {value}"
                 continue
-            text = self._entry(str(key), value, path)
+            text = self._entry(one_line(str(key)), value, path)
             if text:
                 yield text
 
@@ -147,37 +201,70 @@ class FactWriter:
                 return self._table(key, rows, place, of_mapping=True)
             if len(value) == 1:  # a wrapper
                 ((inner, only),) = value.items()
-                return self._entry(f"{key}.{inner}", only, path)
+                return self._entry(f"{key}.{one_line(str(inner))}", only, path)
             inside = _together(self._pairs(value, place))
             return f"{key} {{{inside}}}" if inside else None
         if isinstance(value, (list, tuple)) and value:
             return self._list(key, list(value), place)
         text = self._leaf(place, key, value)
-        return None if text is None else f"{key}={' '.join(text.split()) if chr(10) in text else text}"
+        return None if text is None else f"{key}={text}"
 
     def _leaf(self, place: str, key: str, value: Any) -> str | None:
-        if value is None or value in ("", [], {}):
+        if value in ([], {}):
+            return None if self._detail.kind < Kind.PROSE else str(value)  # that there is nothing is an answer too
+        if value is None or value == "":
             return None
         if not self._wanted(key, value):
             self.cut += self._is_missed(place, key, value)
             return None
-        if self._has(place, key, value) or self._says_only_that_it_worked(key, value):
+        if self._says_only_that_it_worked(key, value):
+            return None
+        if self._has(place, key, value):
+            self.cut += self._is_missed(place, key, value)
             return None
         self.shown.append((self._at(place), _name(key), value))
         return self._written(value)
 
     def _is_missed(self, place: str, key: str, value: Any) -> bool:
         """Whether a value that is left out says something that nothing else does."""
-        if value in (None, "", [], {}) or kind_of(value) is Kind.TRIVIAL:
+        if value is None or value in ("", [], {}):
             return False
-        return not self._has(place, key, value) and not self._says_only_that_it_worked(key, value)
+        return not self._is_said(place, key, value) and not self._says_only_that_it_worked(key, value)
 
     def _has(self, place: str, key: str, value: Any) -> bool:
-        if place.partition(".")[0] in STATE:  # what there is now, whatever the call says of it
-            return self._known.is_latest(self._at(place), _name(key), value)
-        if kind_of(value) != Kind.TRIVIAL and spell(value) in self._inputs:
+        if self._is_said(place, key, value):
             return True
-        return self._known.has(self._at(place), _name(key), value)
+        loose = self._loose and place.partition(".")[0] not in STATE
+        return loose and self._known.has(self._at(place), _name(key), value)
+
+    def _is_said(self, place: str, key: str, value: Any) -> bool:
+        """Whether the replay says it of this very thing: in the call itself, or by an earlier one that named it."""
+        pair = _name(key), spell(value)
+        if place.partition(".")[0] in STATE:  # what there is now, whatever the call says of it
+            return self._known.is_latest(self._at(place), *pair)
+        if pair in self._said or self._echoes(*pair):
+            return True
+        return not self._names and self._known.is_unchanged(*pair, self._tool, self._call)
+
+    def _echoes(self, key: str, text: str) -> bool:
+        """Whether the call itself says it: the same value under the same key, or a name that cannot be another's."""
+        if (key, text) in self._inputs:
+            return True
+        same = [given for given, value in self._inputs if value == text]
+        if any(given.endswith(f"_{key}") or key.endswith(f"_{given}") for given in same) and is_telling(text):
+            return True
+        return bool(same) and len(self._inputs) == 1 and len(text) > 2 and not any(map(str.isdigit, text[:1]))
+
+    def _row_has(self, row: Mapping[str, Any], named_by: str | None, place: str, column: str) -> bool:
+        """Whether a cell need not be written."""
+        return self._has(place, column, row[column]) or self._row_says(row, named_by, place, column)
+
+    def _row_says(self, row: Mapping[str, Any], named_by: str | None, place: str, column: str) -> bool:
+        """Whether the call says a cell, or the replay says it of the thing that its row names."""
+        if self._is_said(place, column, row[column]):
+            return True
+        named = spell(row.get(named_by)) if named_by is not None else ""
+        return is_telling(named) and (_name(column), spell(row[column])) in self._known.said_of([named])
 
     def _says_only_that_it_worked(self, key: str, value: Any) -> bool:
         if value is True:
@@ -185,10 +272,14 @@ class FactWriter:
         return isinstance(value, str) and self._known.acknowledges(value, self._tool)
 
     def _written(self, value: Any) -> str:
-        text = spell(value)
+        text = one_line(spell(value))
+        if len(text) > AGAIN_CHARS and text in self._known.texts:
+            return f"{text[:16].rpartition(' ')[0] or text[:16]} {CUT}"  # it stands above
         if isinstance(value, str) and len(text) > self._detail.prose and kind_of(value) == Kind.PROSE:
             self.cut += 1
-            text = gist(text, self._detail.prose)
+            return gist(text, self._detail.prose)
+        if len(text) > AGAIN_CHARS:
+            self.full.add(text)
         return text
 
     def _wanted(self, key: str, value: Any) -> bool:
@@ -204,7 +295,10 @@ class FactWriter:
     # --- lists and tables ----------------------------------------------------------------------------------
 
     def _list(self, key: str, items: list[Any], place: str) -> str | None:
-        more = items.pop() if isinstance(items[-1], str) and items[-1].startswith(CUT) and len(items) > 1 else None
+        counted = _MORE.fullmatch(items[-1]) if isinstance(items[-1], str) and len(items) > 1 else None
+        more = int(counted[1]) if counted else 0
+        if counted:
+            items = items[:-1]
         if all(isinstance(item, dict) for item in items):
             return self._table(key, items, place, more=more)
         if any(isinstance(item, (dict, list)) for item in items):
@@ -215,44 +309,34 @@ class FactWriter:
         if 2 * sum(self._wanted(key, item) for item in items) < len(items):
             self.cut += any(self._is_missed(place, key, item) for item in items)
             return None  # a list is judged as one, so that none of its identifiers is lost for its looks
-        new = list(dict.fromkeys(item for item in items if not self._has(place, key, item)))
-        if not new:
+        if all(self._has(place, key, item) for item in items):
+            self.cut += any(self._is_missed(place, key, item) for item in items)
             return None
-        if len(items) <= SHORT_LIST and all(isinstance(item, (int, float)) for item in items):  # a shape, a position
-            new = items
+        named = all(kind_of(item) is Kind.IDENTIFIER for item in items)
+        new = list(dict.fromkeys(items)) if named else items
         kept = new[: self._detail.items]
         self.shown.extend((self._at(place), _name(key), item) for item in kept)
         text = ", ".join(_cell(self._written(item)) for item in kept)
         text += self._rest(len(new) - len(kept), more)
         return f"{key}=[{text}]" if len(items) > 1 else f"{key}={text}"
 
-    def _nested(self, key: str, items: list[Any], place: str, more: str | None) -> str | None:
+    def _nested(self, key: str, items: list[Any], place: str, more: int) -> str | None:
         kept = items[: self._detail.items]
         texts = []
         for item in kept:
             if isinstance(item, dict):
                 inside = _together(self._pairs(item, place))
             elif isinstance(item, list):
-                inside = ", ".join(
-                    filter(
-                        None,
-                        (
-                            self._leaf(place, key, i)
-                            if not isinstance(i, (dict, list))
-                            else _json(i, self._detail.prose)
-                            for i in item
-                        ),
-                    )
-                )
+                inside = ", ".join(_cell(self._cell(i)) for i in item)  # none left out: they mean what their place says
+                self.shown.extend((self._at(place), _name(key), i) for i in item if not isinstance(i, (dict, list)))
             else:
                 inside = self._leaf(place, key, item) or ""
             if inside:
                 texts.append(inside)
         return f"{key}: {'; '.join(texts)}{self._rest(len(items) - len(kept), more)}" if texts else None
 
-    def _rest(self, left: int, more: str | None) -> str:
-        if more is not None:
-            left += int("".join(filter(str.isdigit, more)) or 0)
+    def _rest(self, left: int, more: int) -> str:
+        left += more
         self.cut += left
         return f", {CUT} {left} more" if left else ""
 
@@ -263,10 +347,10 @@ class FactWriter:
         place: str,
         *,
         of_mapping: bool = False,
-        more: str | None = None,
+        more: int = 0,
     ) -> str | None:
-        flat = [dict(_flat(row)) for row in rows]
-        if len(flat) == 1 and more is None:
+        flat = [{one_line(key): value for key, value in _flat(row)} for row in rows]
+        if len(flat) == 1 and not more:
             parts = list(self._pairs(rows[0], place))
             name = f"name={spell(rows[0].get('name', ''))}"
             if place in STATE and parts and "name" in rows[0] and name not in parts:
@@ -284,11 +368,10 @@ class FactWriter:
         same = _same_everywhere(kept, columns)
         varying = [c for c in columns if c not in same]
         for row in kept:
-            self.shown.extend(
-                (self._at(f"{place}.{c}"), _name(c), row[c])
-                for c in columns
-                if c in row and not isinstance(row[c], (dict, list))
-            )
+            plain = [(c, row[c]) for c in columns if c in row and not isinstance(row[c], (dict, list))]
+            self.shown.extend((self._at(f"{place}.{c}"), _name(c), value) for c, value in plain)
+            if named_by is not None:
+                self.rows.append((spell(row.get(named_by)), [(_name(c), spell(value)) for c, value in plain]))
         head = key + (f" (all {', '.join(f'{c}: {self._written(v)}' for c, v in same.items())})" if same else "")
         rest = self._rest(len(table) - len(kept), more)
         shared = _shared_in_runs(kept, varying)
@@ -339,14 +422,17 @@ class FactWriter:
             return False
         if named_by not in (None, column) and all(spell(v) in spell(row.get(named_by)) for v, row in wanted):
             return False
-        return any(not self._has(f"{place}.{column}", column, v) for v, _ in wanted)
+        at = f"{place}.{column}"
+        if any(not self._row_has(row, named_by, at, column) for _, row in wanted):
+            return True
+        self.cut += any(not self._row_says(row, named_by, at, column) for _, row in wanted)
+        return False
 
     def _new_rows(
         self, rows: Sequence[Mapping[str, Any]], columns: Sequence[str], place: str, named_by: str | None
     ) -> list[Mapping[str, Any]]:
-        found, before = [], set()
+        found = []
         for row in rows:
-            cells = tuple(spell(row.get(c)) for c in columns)
             named = spell(row.get(named_by)) if named_by is not None else ""
             if (
                 self._detail is not DETAILS[0]
@@ -355,15 +441,16 @@ class FactWriter:
                 and self._known.answers(named)
             ):
                 self.cut += 1
-            elif cells not in before and self._row_is_new(row, columns, place):
+            elif self._row_is_new(row, columns, place, named_by):
                 found.append(row)
-            before.add(cells)
+            else:
+                self.cut += self._loose
         return found
 
-    def _row_is_new(self, row: Mapping[str, Any], columns: Iterable[str], place: str) -> bool:
+    def _row_is_new(self, row: Mapping[str, Any], columns: Iterable[str], place: str, named_by: str | None) -> bool:
         return any(
             row.get(c) not in (None, "", [], {})
-            and (isinstance(row[c], (dict, list)) or not self._has(f"{place}.{c}", c, row[c]))
+            and (isinstance(row[c], (dict, list)) or not self._row_has(row, named_by, f"{place}.{c}", c))
             for c in columns
         )
 
@@ -447,6 +534,11 @@ def _flat(row: Mapping[str, Any], prefix: str = "", depth: int = 0) -> Iterator[
             yield f"{prefix}{key}", value
 
 
+def one_line(text: str) -> str:
+    """A text without ends of lines, so that no line of a note is anything but what it looks like."""
+    return " ".join(text.split()) if len(text.splitlines()) > 1 or text[-1:].isspace() else text
+
+
 def _name(key: str) -> str:
     """The last part of a dotted key, as tools call it."""
     return key.rpartition(".")[2]
@@ -462,7 +554,7 @@ def _json(value: Any, max_chars: int) -> str:
 
 
 def facts_text(
-    known: Known, tool: str, facts: Mapping[str, Any], *, cap: int | None, first: int = 0, inputs: Iterable[str] = ()
+    known: Known, tool: str, facts: Mapping[str, Any], *, cap: int | None, first: int = 0, call: Call | None = None
 ) -> tuple[str, FactWriter]:
     """Facts in the most detail that fits.
 
@@ -472,28 +564,27 @@ def facts_text(
         facts: The facts.
         cap: Characters that may be taken; None for a share of what all of it would take.
         first: The most detail that is tried.
-        inputs: The values the tool was called with, which need not be said again.
+        call: The call, which need not be said again.
     """
     if list(facts) == ["result"] and isinstance(facts["result"], str):
-        writer = FactWriter(known, tool, DETAILS[0], inputs)
+        writer = FactWriter(known, tool, DETAILS[0], call)
         return writer.text(facts["result"], cap), writer
+    writer = FactWriter(known, tool, DETAILS[first], call)
+    text = writer.facts(facts)
+    if len(text) <= (STRICT if cap is None else min(STRICT, cap)):
+        return text, writer
     exact = cap is not None
-    text, writer = "", FactWriter(known, tool, DETAILS[0])
     for detail in DETAILS[first:] if exact else DETAILS[first:USUAL_DETAILS]:
-        writer = FactWriter(known, tool, detail, inputs)
+        writer = FactWriter(known, tool, detail, call, loose=True)
         text = writer.facts(facts)
-        if (
-            detail is DETAILS[0]
-            and len(writer.shown) > 3
-            and any(kind_of(v) in (Kind.TRIVIAL, Kind.STAMP) for *_, v in writer.shown)
-        ):
+        if writer.has_trifles():
             continue
         if cap is None:
             cap = share(len(text))
         if len(text) <= cap:
             return text, writer
     if exact:
-        writer = FactWriter(known, tool, DETAILS[-1], inputs)
+        writer = FactWriter(known, tool, DETAILS[-1], call, loose=True)
         text = writer.facts(facts, cap)
     return text, writer
 
@@ -509,3 +600,5 @@ def share(chars: int) -> int:
 
 
 SMALL, LARGE = 230, 600
+STRICT = 160
+"""Characters of a result that is written whole, whatever the replay shows of other things."""

@@ -8,7 +8,6 @@ from collections.abc import Sequence
 
 MIN_LINES = 3
 MAX_LINES = 5000
-_RULE = re.compile(r"[\s|:+=-]*-[\s|:+=-]*")
 _GAP = re.compile(r"\s{2,}|\t")
 
 
@@ -19,10 +18,19 @@ def read_table(text: str) -> list[dict[str, str]] | None:
         return None
     for separator in ("|", "\t", ";", ","):
         if separator in lines[0] and separator in lines[1]:
-            rows = _separated([line for line in lines if not _RULE.fullmatch(line)], separator)
+            rows = _separated([line for line in lines if not _is_rule(line)], separator)
             if rows is not None:
                 return rows
-    return _columns([line for line in lines if not _RULE.fullmatch(line)])
+    return _columns([line for line in lines if not _is_rule(line)])
+
+
+def _is_rule(line: str) -> bool:
+    return "-" in line and not line.strip("|:+=- \t")
+
+
+def _looks(cell: str) -> tuple[bool, bool, bool]:
+    """Whether a cell has letters, digits, and others."""
+    return any(map(str.isalpha, cell)), any(map(str.isdigit, cell)), not cell.isalnum()
 
 
 def _separated(lines: Sequence[str], separator: str) -> list[dict[str, str]] | None:
@@ -58,6 +66,8 @@ def _records(head: Sequence[str], body: Sequence[Sequence[str]]) -> list[dict[st
     fits = len(head) >= 2 and len(body) >= MIN_LINES - 1 and all(len(row) == len(head) for row in body)
     if not fits or len(set(head)) < len(head) or not all(head) or any(len(name) > 40 for name in head):
         return None
-    if any(name.replace(".", "").isdigit() for name in head):
+    if any(name.replace(".", "").isdigit() or not set('{}":=').isdisjoint(name) for name in head):
         return None
+    if any(_looks(name) == _looks(row[i]) for i, name in enumerate(head) if _looks(name)[1] for row in body[:1]):
+        return None  # a first row like the others: there is no heading
     return [dict(zip(head, row, strict=True)) for row in body]

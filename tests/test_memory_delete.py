@@ -196,6 +196,13 @@ def test_what_a_tool_condenses_from_its_own_value_is_redacted_too(place):
     assert holding(place, SECRET) == []
 
 
+def test_a_secret_that_json_spells_otherwise_is_no_fact(place):
+    step = Step(tool="t", tool_input={}, observation='{"name": "J\\u00fcrgen", "n": 1}', call_id="c1")
+    with Memory(place, redact=lambda text: text.replace("Jürgen", "[name]")) as memory:
+        memory.append("s", Turn(input="?", steps=(step,), output="."))
+        assert memory.objects("s")[0].actions[0].facts == {"name": "[name]", "n": 1}
+
+
 def test_an_import_is_redacted(tmp_path):
     with Memory() as memory:
         memory.append("s", secret_turn(1))

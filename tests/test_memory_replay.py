@@ -7,7 +7,7 @@ from langchain_core.messages import AIMessage, HumanMessage, SystemMessage, Tool
 
 from agentkit import ConfigError, InputError, Observation, Step, StopReason, Turn, validate_history
 from agentkit.memory import Memory, estimate_tokens
-from agentkit.memory.budget import OlderParts
+from agentkit.memory.budget import MAX_PARTS, OlderParts
 from agentkit.memory.replay import MESSAGE_TOKENS, ReplayMode, fold_notes, replay
 from agentkit.memory.summarise import summarise
 
@@ -126,7 +126,7 @@ def test_unknown_modes(mode):
         ("interrupted", "(no answer: the run was interrupted)"),
         ("model_error", "(no answer: the model ended with an error)"),
         ("empty_reply", "(no answer: the model's reply was empty)"),
-        ("answered", "(empty)"),
+        ("answered", "—"),
     ],
 )
 def test_an_empty_answer_is_said_in_words(stop: StopReason, said):
@@ -197,7 +197,7 @@ def test_a_budget_keeps_the_newest_turn_whole_and_the_others_in_short():
     assert replayed[-2:] == [("human", "question 9"), ("ai", "answer 9")]
     kind, text = replayed[0]
     left_out, *lines = text.split("\n")
-    assert (kind, left_out, lines) == ("system", "[4 earlier turns left out: use recall.]", [])
+    assert (kind, left_out, lines) == ("system", "[4 earlier turns left out.]", [])
     assert replayed[1] == ("human", "question 5"), "words that are short anyway are not cut"
 
 
@@ -263,17 +263,62 @@ def test_a_long_session_mostly_only_grows_at_its_end_and_reads_only_its_newest_o
 
 def test_what_a_memory_has_planned_before_changes_nothing_but_the_time():
     parts = OlderParts()
-    for mode, budget in (("objects", 900), ("objects", 300)):
-        for n in range(12, 50):
-            objects = [
-                summarise(turn.model_copy(update={"session": f"s{n % 2}", "number": i}))
-                for i, turn in enumerate(orders(range(n % 3, n)), 1)
-            ]
-            given = {"max_tokens": budget, "count": estimate_tokens}
-            again = [replay(reversed(objects), mode, parts=parts, **given) for _ in range(2)]
-            assert again[0] == again[1] == replay(reversed(objects), mode, **given)
-            for message in again[1]:
-                message.content = "changed by whoever was given it"
+    objects = [
+        [summarise(turn.model_copy(update={"session": s, "number": n})) for n, turn in enumerate(orders(numbers), 1)]
+        for s, numbers in (("a", range(50)), ("b", range(100, 150)))
+    ]
+    for n in range(12, 51):
+        for session in objects:
+            for budget in (900, 300):
+                given = {"max_tokens": budget, "count": estimate_tokens}
+                fresh = replay(reversed(session[:n]), "objects", **given)
+                for _ in range(2):
+                    again = replay(reversed(session[:n]), "objects", parts=parts, **given)
+                    assert again == fresh
+                    for message in again:
+                        message.content = "changed by whoever was given it"
+    assert 0 < len(parts._kept) <= MAX_PARTS
+    parts.forget("a")
+    assert {session for session, _ in parts._kept} == {"b"}
+
+
+def test_no_more_parts_are_kept_than_a_few():
+    parts = OlderParts()
+    for s in range(MAX_PARTS + 5):
+        objects = [
+            summarise(turn.model_copy(update={"session": f"s{s}", "number": n}))
+            for n, turn in enumerate(orders(range(18)), 1)
+        ]
+        replay(reversed(objects), "objects", max_tokens=900, count=estimate_tokens, parts=parts)
+    assert len(parts._kept) == MAX_PARTS
+
+
+def test_the_budget_of_a_memory_is_that_of_every_replay():
+    turns = orders(range(40))
+    memory, own = memory_of(turns, "objects"), Memory(max_tokens=500)
+    for turn in turns:
+        own.append("s", turn)
+    assert own.replay("s") == memory.replay("s", 500) != memory.replay("s")
+    assert own.replay("s", 900) == memory.replay("s", 900)
+    assert own.explain("s").max_tokens == 500
+    with pytest.raises(InputError, match="max_tokens is 0: give a whole number from 1"):
+        Memory(max_tokens=0)
+
+
+@pytest.mark.parametrize("count", [lambda text: None, lambda text: 1.5, lambda text: -1, lambda text: True])
+def test_a_counter_that_gives_no_number_is_named(count):
+    memory = memory_of(orders(range(3)), "objects", count_tokens=count)
+    with pytest.raises(ConfigError, match=r"count_tokens gave .* it must give a whole number from 0"):
+        memory.replay("s", 100)
+
+
+@pytest.mark.parametrize("result", ['[" "]', '[[" "]]', '[" ", " "]', '[["\\u2028"]]', "null", "{}", "[[]]"])
+@pytest.mark.parametrize("mode", ["objects", "calls"])
+def test_a_result_of_blanks_is_no_empty_message(mode, result):
+    step = Step(tool="look", tool_input={}, observation=result, call_id="c1", round=1)
+    replayed = memory_of([Turn(input="q", steps=(step,), output="a")], mode).replay("s")
+    assert all(message.content or message.tool_calls for message in replayed)
+    validate_history([*replayed, HumanMessage("next?")])
 
 
 def test_a_deleted_session_is_not_replayed_from_what_was_planned(tmp_path):

@@ -268,6 +268,7 @@ def test_recall_is_offered_only_where_something_is_left_out(memory):
     [
         ({"name": 'the "big" one', "size": 3.0, "tags": ["a\\b", None, True]}, False),
         ({"code": "a = 1\nb = 2"}, False),
+        ({"edits": [{"old": "a\n  b"}]}, False),
         ({"name": "word " * 200}, True),
         ({"rows": list(range(1000))}, True),
     ],
