@@ -215,17 +215,17 @@ class FactWriter:
         if value is None or value == "":
             return None
         if not self._wanted(key, value):
-            self.cut += self._is_missed(place, key, value)
+            self.cut += self.is_missed(place, key, value)
             return None
         if self._says_only_that_it_worked(key, value):
             return None
         if self._has(place, key, value):
-            self.cut += self._is_missed(place, key, value)
+            self.cut += self.is_missed(place, key, value)
             return None
         self.shown.append((self._at(place), _name(key), value))
         return self._written(value)
 
-    def _is_missed(self, place: str, key: str, value: Any) -> bool:
+    def is_missed(self, place: str, key: str, value: Any) -> bool:
         """Whether a value that is left out says something that nothing else does."""
         if value is None or value in ("", [], {}):
             return False
@@ -307,10 +307,10 @@ class FactWriter:
                 return self._table(key, flat, place, more=more) if flat else None
             return self._nested(key, items, place, more)
         if 2 * sum(self._wanted(key, item) for item in items) < len(items):
-            self.cut += any(self._is_missed(place, key, item) for item in items)
+            self.cut += any(self.is_missed(place, key, item) for item in items)
             return None  # a list is judged as one, so that none of its identifiers is lost for its looks
         if all(self._has(place, key, item) for item in items):
-            self.cut += any(self._is_missed(place, key, item) for item in items)
+            self.cut += any(self.is_missed(place, key, item) for item in items)
             return None
         named = all(kind_of(item) is Kind.IDENTIFIER for item in items)
         new = list(dict.fromkeys(items)) if named else items
@@ -418,7 +418,7 @@ class FactWriter:
             return self._detail.kind >= Kind.PROSE
         wanted = [(v, row) for v, row in plain if self._wanted(column, v)]
         if 2 * len(wanted) < len(plain) or not wanted:
-            self.cut += any(self._is_missed(f"{place}.{column}", column, v) for v, _ in plain)
+            self.cut += any(self.is_missed(f"{place}.{column}", column, v) for v, _ in plain)
             return False
         if named_by not in (None, column) and all(spell(v) in spell(row.get(named_by)) for v, row in wanted):
             return False
@@ -566,6 +566,16 @@ def facts_text(
         first: The most detail that is tried.
         call: The call, which need not be said again.
     """
+    text, writer = _facts_text(known, tool, facts, cap=cap, first=first, call=call)
+    if not text.strip():  # whatever the reason is, that something was left out is not lost
+        writer.cut += any(writer.is_missed("", key, value) for key, value in keyed(facts))
+    return text, writer
+
+
+def _facts_text(
+    known: Known, tool: str, facts: Mapping[str, Any], *, cap: int | None, first: int = 0, call: Call | None = None
+) -> tuple[str, FactWriter]:
+    """As `facts_text`, which may be nothing."""
     if list(facts) == ["result"] and isinstance(facts["result"], str):
         writer = FactWriter(known, tool, DETAILS[0], call)
         return writer.text(facts["result"], cap), writer
