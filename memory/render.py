@@ -210,8 +210,11 @@ class FactWriter:
         return None if text is None else f"{key}={text}"
 
     def _leaf(self, place: str, key: str, value: Any) -> str | None:
-        if value in ([], {}):
-            return None if self._detail.kind < Kind.PROSE else str(value)  # that there is nothing is an answer too
+        if value in ([], {}):  # that there is nothing is an answer too
+            if self._detail.kind >= Kind.PROSE:
+                return str(value)
+            self.cut += 1
+            return None
         if value is None or value == "":
             return None
         if not self._wanted(key, value):
@@ -302,9 +305,9 @@ class FactWriter:
         if all(isinstance(item, dict) for item in items):
             return self._table(key, items, place, more=more)
         if any(isinstance(item, (dict, list)) for item in items):
-            if all(isinstance(item, list) for item in items) and any(isinstance(i, dict) for i in items[0]):
-                flat = [row for item in items for row in item if isinstance(row, dict)]
-                return self._table(key, flat, place, more=more) if flat else None
+            if all(isinstance(item, list) and all(isinstance(row, dict) for row in item) for item in items):
+                flat = [row for item in items for row in item]
+                return self._table(key, flat, place, more=more) if flat else f"{key}=[]"
             return self._nested(key, items, place, more)
         if 2 * sum(self._wanted(key, item) for item in items) < len(items):
             self.cut += any(self.is_missed(place, key, item) for item in items)
@@ -412,6 +415,7 @@ class FactWriter:
     def _column_wanted(self, column: str, rows: Sequence[Mapping[str, Any]], place: str, named_by: str | None) -> bool:
         """A column is written where it holds something new of a wanted kind, that its row's name does not say."""
         values = [(row[column], row) for row in rows if row.get(column) not in (None, "", [], {})]
+        self.cut += not values and any(row.get(column) in ([], {}) for row in rows)
         plain = [(v, row) for v, row in values if not isinstance(v, (dict, list))]
         if len(plain) < len(values):
             self.cut += self._detail.kind < Kind.PROSE

@@ -250,14 +250,28 @@ JSON_FACTS = st.recursive(
 )
 
 
-@settings(max_examples=150, deadline=None)
-@given(JSON_FACTS, st.sampled_from([NoteStyle(), NoteStyle(cap=80), NoteStyle(cap=400)]))
-def test_no_value_is_left_out_without_a_sign(result, style):
+def check_that_nothing_is_left_out_without_a_sign(result, style):
     step = call(result)
     said = note(summarise(Turn(input="q", steps=(step,), output="a", number=2)), Known(), style)
     values = (value for _, value in keyed(json.loads(step.observation)))
     missing = [v for v in values if spell(v) not in said and kind_of(v) is not Kind.TRIVIAL]
     assert not missing or "…" in said
+
+
+STYLES = st.sampled_from([NoteStyle(), NoteStyle(cap=80), NoteStyle(cap=400)])
+
+
+@settings(max_examples=150, deadline=None, derandomize=True)  # others are tried at length, below
+@given(JSON_FACTS, STYLES)
+def test_no_value_is_left_out_without_a_sign(result, style):
+    check_that_nothing_is_left_out_without_a_sign(result, style)
+
+
+@pytest.mark.soak
+@settings(max_examples=5000, deadline=None)
+@given(JSON_FACTS, STYLES)
+def test_no_value_is_left_out_without_a_sign_at_length(result, style):
+    check_that_nothing_is_left_out_without_a_sign(result, style)
 
 
 @pytest.mark.parametrize(
