@@ -18,7 +18,7 @@ from agentkit.memory.values import Kind, keyed, kind_of, spell
 from agentkit.text import head_and_tail, shorten
 
 CALLED = "Called"
-NEAR_CHARS = 200
+NEAR_CHARS = 280
 QUOTED_CHARS = 30
 """A longer text of a call that stands in the turn's question is named by its first words."""
 SAME_CHARS = 30
@@ -96,7 +96,7 @@ def _facts_text(action: Action, known: Known, style: NoteStyle) -> str:
     for place, key, value in writer.shown:
         known.add(place, key, value, action.tool, call.text)
     known.read(text)
-    near = len(text) <= NEAR_CHARS and known.titles != writer.titles
+    near = len(text) + len(call.text) <= NEAR_CHARS and known.titles != writer.titles
     known.titles = writer.titles if near else {}
     if not writer.cut:
         return text
