@@ -52,6 +52,11 @@ def shorten(value: object, max_chars: int = 80) -> str:
     return text if len(text) <= max_chars else text[: max_chars - 1] + "…"
 
 
+def one_line(text: str) -> str:
+    """A text without ends of lines, so that no line of a note is anything but what it looks like."""
+    return " ".join(text.split()) if len(text.splitlines()) > 1 or text[-1:].isspace() else text
+
+
 def head_and_tail(text: str, max_chars: int) -> str:
     """At most about `max_chars` characters of `text`: its first two thirds and its last third.
 

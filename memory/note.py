@@ -12,10 +12,11 @@ from typing import Any
 
 from agentkit.memory.facts import gist
 from agentkit.memory.known import Known
+from agentkit.memory.news import Call
 from agentkit.memory.objects import Action, MemoryObject
-from agentkit.memory.render import Call, facts_text, one_line
+from agentkit.memory.render import facts_text
 from agentkit.memory.values import Kind, keyed, kind_of, spell
-from agentkit.text import head_and_tail, shorten
+from agentkit.text import head_and_tail, one_line, shorten
 
 CALLED = "Called"
 NEAR_CHARS = 280
@@ -33,7 +34,7 @@ class NoteStyle:
     """How much of a turn's calls is written.
 
     Attributes:
-        detail: The most detail of a result, as an index of `render.DETAILS`.
+        detail: The most detail of a result, as an index of `detail.DETAILS`.
         cap: Characters of a result; None for a share of what all of it would take.
         block: Characters of a text of several lines, such as code; None for all of it.
         together: Characters of all results of a turn; None for no such limit.

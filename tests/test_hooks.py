@@ -35,7 +35,7 @@ def nothing_ran():
 @tool(description="Sends.")
 def send(text: str) -> str:
     ran.append(text)
-    return f"sent {text}, secret 4711"
+    return f"sent {text}, secret s3cr3t-word"
 
 
 SEND = reply(plan="I will send.", calls=[("send", {"text": "hello"})])
@@ -55,7 +55,7 @@ def play(way: str, agent: Agent) -> Turn:
     return asyncio.run(main())[-1].turn
 
 
-def make(hooks, script=(SEND, "The secret is 4711."), **more) -> tuple[Agent, ScriptedChat]:
+def make(hooks, script=(SEND, "The secret is s3cr3t-word."), **more) -> tuple[Agent, ScriptedChat]:
     chat = ScriptedChat(list(script))
     return Agent(chat, tools=[send], hooks=hooks, **more), chat
 
@@ -74,7 +74,7 @@ def test_every_hook_is_called_with_the_session(way):
     around = [("before_model", "s"), ("after_model", "s")]
     assert seen == [*around, ("before_tool", "s"), ("after_tool", "s"), *around]
     assert turns == [(turn, "s")]
-    assert (turn.output, ran) == ("The secret is 4711.", ["hello"])
+    assert (turn.output, ran) == ("The secret is s3cr3t-word.", ["hello"])
 
 
 @pytest.mark.parametrize("way", WAYS)
@@ -87,17 +87,19 @@ def test_hooks_change_messages_arguments_observations_and_the_answer(way):
     hooks = Hooks(
         before_model=redact,
         before_tool=lambda call, session: call.model_copy(update={"arguments": {"text": call.arguments["text"] + "!"}}),
-        after_tool=lambda call, seen, session: seen.model_copy(update={"content": seen.content.replace("4711", "***")}),
-        after_model=lambda answer, session: replace(answer, text=answer.text.replace("4711", "***")),
+        after_tool=lambda call, seen, session: seen.model_copy(
+            update={"content": seen.content.replace("s3cr3t-word", "***")}
+        ),
+        after_model=lambda answer, session: replace(answer, text=answer.text.replace("s3cr3t-word", "***")),
     )
     agent, chat = make(hooks, memory=memory, system="be exact")
     turn = play(way, agent)
     assert ran == ["hello!"]
     assert (turn.steps[0].tool_input, turn.steps[0].observation) == ({"text": "hello!"}, "sent hello!, secret ***")
     assert turn.output == "The secret is ***."
-    assert "4711" not in memory.turns("s")[0].model_dump_json()
+    assert "s3cr3t-word" not in memory.turns("s")[0].model_dump_json()
     assert [r.messages[0].content for r in chat.requests] == ["be brief", "be brief"]
-    assert "4711" not in str(chat.requests[1].messages)
+    assert "s3cr3t-word" not in str(chat.requests[1].messages)
 
 
 @pytest.mark.parametrize("way", WAYS)
@@ -131,7 +133,7 @@ def test_a_hook_that_raises_is_named_and_the_session_goes_on(way, kind):
     if kind == "after_tool":
         assert ran == ["hello"]
         assert "send has run, but its result could not be shown" in turn.steps[0].observation
-        assert "4711" not in turn.model_dump_json(), "what the hook was to take out is not stored"
+        assert "s3cr3t-word" not in turn.model_dump_json(), "what the hook was to take out is not stored"
     healthy = Agent(ScriptedChat(["fine"]), tools=[send], memory=memory)
     if kind == "on_turn":
         assert healthy.run("and now?", session="s").number == 2

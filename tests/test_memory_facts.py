@@ -6,7 +6,7 @@ import subprocess
 import sys
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from agentkit import Observation, Step, Turn
@@ -263,6 +263,15 @@ STYLES = st.sampled_from([NoteStyle(), NoteStyle(cap=80), NoteStyle(cap=400)])
 
 @settings(max_examples=150, deadline=None, derandomize=True)  # others are tried at length, below
 @given(JSON_FACTS, STYLES)
+@example(
+    [
+        {"_z_y__xz": "d70h9", "xzyx_": 256700.32094570962, "xzzx_yz": "e53h0h62"}
+        | {"_yx____": "e53h0h62", "_zz": "Porto Porto Braga Braga Braga Lisbon Faro Porto Faro"},
+        {"_z_y__xz": 860113.9651766848, "xzyx_": 1670471, "xzzx_yz": "Porto Porto Faro"}
+        | {"_yx____": "Lisbon Lisbon Lisbon Lisbon Lisbon Lisbon", "_zz": 23909},
+    ],
+    NoteStyle(),
+)
 def test_no_value_is_left_out_without_a_sign(result, style):
     check_that_nothing_is_left_out_without_a_sign(result, style)
 
@@ -336,6 +345,13 @@ def test_series_and_rows_keep_their_places():
     assert "daily=[10, 12, 10, 12, 15, 10, 11]" in shown(call({"daily": [10, 12, 10, 12, 15, 10, 11]}))
     rows = [["Name", "Qty", "Paid"], ["Ann", 1, True], ["Bob", 0, False], ["Cy", 12, None]]
     assert "Ann, 1, true; Bob, 0, false; Cy, 12, -" in shown(call({"values": rows}))
+
+
+def test_only_a_part_of_a_name_goes_without_saying():
+    files = [{"path": f"/srv/data/{name}", "name": name} for name in ("a.csv", "b.csv")]
+    assert "files path: /srv/data/a.csv, /srv/data/b.csv" in shown(call({"files": files}))
+    rows = [{"sku": "A-2195", "qty": 2}, {"sku": "A-3195", "qty": 3}]
+    assert "(sku, qty): A-2195, 2; A-3195, 3" in shown(call({"rows": rows})), "a digit stands there by chance"
 
 
 @pytest.mark.parametrize("text", ["A-17,Ann,Bonn\nB-18,Bob,Köln\nC-19,Cy,Rome", "2026-03-01 10:00 INFO a1 done\n" * 4])
