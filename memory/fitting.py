@@ -22,7 +22,7 @@ DIGEST_SHARE = 0.3
 NEWEST_SHARE = 0.8
 """What the newest turn may take before any other."""
 ROUNDS = 7
-"""Plans that are tried for a short session."""
+"""Plans that are tried for a short session, or until one fits."""
 UNAFFORDABLE = 1 << 40
 
 
@@ -38,8 +38,10 @@ def fitted(
     best: Plan | None = None
     tried: dict[tuple[Form | None, ...], tuple[Plan, int]] = {}
     low, allowed, high = 0, max_tokens, 2 * max_tokens
-    for _ in range(rounds):
+    step = 0
+    while high - low > max(1, max_tokens // 50) and (best is None or len(tried) < rounds):
         forms = _choose(turns, prices, newest, allowed)
+        step = 2 * step if tuple(forms) in tried else 0  # the same plan again: go on in longer steps
         if forms and tuple(forms) not in tried:
             rendered = render(turns, forms, mode)
             tried[tuple(forms)] = rendered, cost(rendered.messages, count)
@@ -48,12 +50,12 @@ def fitted(
             best, low = plan or best, allowed
             if plan is not None and max_tokens - used <= max_tokens // 50:
                 break
-            allowed = min((low + high + 1) // 2, allowed + max(max_tokens - used, 1))
+            step = max(step, max_tokens - used, 1)
+            allowed = min((low + high + 1) // 2, allowed + step)
         else:
             high = allowed
-            allowed = max((low + high) // 2, allowed - 2 * (used - max_tokens))
-        if high - low <= max(1, max_tokens // 50):
-            break
+            step = max(step, 2 * (used - max_tokens))
+            allowed = max((low + high) // 2, allowed - step)
     return best
 
 

@@ -97,8 +97,8 @@ def turn_messages(remembered: MemoryObject, mode: ReplayMode, known: Known, form
     known.turn(question, answer)
     messages: list[BaseMessage] = [HumanMessage(question)]
     if remembered.actions and isinstance(form.style, Inventory) and mode in ("objects", "calls"):
-        named = inventory(remembered, known, form.style.room, form.style.upto)
-        messages.append(SystemMessage(f"{CALLED} in t{remembered.number}: {named}"))
+        named, cut = inventory(remembered, known, form.style.room, form.style.upto)
+        messages.append(SystemMessage(f"{CALLED} in t{remembered.number}: {named}{' …' if cut else ''}"))
     elif remembered.actions and isinstance(form.style, NoteStyle) and mode == "objects":
         messages.append(SystemMessage(note(remembered, known, form.style)))
     elif remembered.actions and isinstance(form.style, NoteStyle) and mode == "calls":
@@ -113,12 +113,14 @@ def line(remembered: MemoryObject, mode: ReplayMode, known: Known, form: Form) -
         return f"Turn {remembered.number}: {answer or remembered.answer}"
     question = _one_line(remembered.question, form.question or 0, QUESTION_EXTRA) or "(empty question)"
     known.turn(question, answer)
-    parts = [question]
+    parts, cut = [question], False
     if mode in ("objects", "calls") and remembered.actions and isinstance(form.style, Inventory):
-        parts.append(inventory(remembered, known, form.style.room, form.style.upto))
+        named, cut = inventory(remembered, known, form.style.room, form.style.upto)
+        parts.append(named)
     if answer or len(parts) == 1 or remembered.stop_reason != "answered":
         parts.append(answer or remembered.answer)
-    return f"Turn {remembered.number}: {' | '.join(parts)}"
+    text = f"Turn {remembered.number}: {' | '.join(parts)}"
+    return f"{text} …" if cut and "…" not in text else text
 
 
 def left_out(turns: int, mode: ReplayMode) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
 from typing import Any
 
 from agentkit.memory.known import Known
@@ -14,8 +13,8 @@ from agentkit.text import shorten
 MAX_VALUE_CHARS = 60
 
 
-def inventory(remembered: MemoryObject, known: Known, room: int, upto: Kind) -> str:
-    """The tools and values of a turn.
+def inventory(remembered: MemoryObject, known: Known, room: int, upto: Kind) -> tuple[str, bool]:
+    """The tools and values of a turn, and whether values are left out.
 
     Args:
         remembered: The turn.
@@ -33,9 +32,12 @@ def inventory(remembered: MemoryObject, known: Known, room: int, upto: Kind) -> 
     )
     known.argument_keys.update(key for action in remembered.actions for key in action.input)
     groups: dict[str, list[str]] = {}
-    for key, value in _chosen(remembered, known, upto):
+    chosen = _chosen(remembered, known, upto)
+    cut = None in chosen
+    for key, value in filter(None, chosen):
         key, text = shorten(key, MAX_VALUE_CHARS), shorten(spell(value), MAX_VALUE_CHARS)
         if len(text) + 2 + (0 if key in groups else len(key) + 1) > room:
+            cut = True
             continue
         room -= len(text) + 2 + (0 if key in groups else len(key) + 1)
         groups.setdefault(key, []).append(text)
@@ -43,15 +45,19 @@ def inventory(remembered: MemoryObject, known: Known, room: int, upto: Kind) -> 
     for texts in groups.values():
         known.read(" ".join(texts))
     values = "; ".join(f"{key} {', '.join(texts)}" for key, texts in groups.items())
-    return f"{called}: {values}" if values else called
+    return (f"{called}: {values}" if values else called), cut
 
 
 def _failures(failed: int, calls: int) -> str:
     return "failed" if failed == calls else f"{failed} failed"
 
 
-def _chosen(remembered: MemoryObject, known: Known, upto: Kind) -> Iterator[tuple[str, Any]]:
-    """Values that are new, each once: arguments, then what came under keys that are arguments, then by kind."""
+def _chosen(remembered: MemoryObject, known: Known, upto: Kind) -> list[tuple[str, Any] | None]:
+    """Values that are new, each once: arguments, then what came under keys that are arguments, then by kind.
+
+    None stands for those of other kinds.
+    """
+    others = False
     seen: set[tuple[str, str]] = set()
     found: list[tuple[int, str, Any]] = []
     for action in reversed(remembered.actions):
@@ -60,6 +66,7 @@ def _chosen(remembered: MemoryObject, known: Known, upto: Kind) -> Iterator[tupl
         for rank, key, value in (*asked, *told):
             kind = kind_of(value)
             if kind is Kind.TRIVIAL or (kind > upto and rank > 0):
+                others = others or kind is not Kind.TRIVIAL
                 continue
             pair = (key, spell(value))
             if pair in seen or known.has("", key, value):
@@ -67,5 +74,5 @@ def _chosen(remembered: MemoryObject, known: Known, upto: Kind) -> Iterator[tupl
             seen.add(pair)
             last = 30 if kind is Kind.PROSE else 0  # code and other long texts: how they begin, if there is room
             found.append((rank * 10 + min(kind, Kind.CODE) + last, key, value))
-    for _, key, value in sorted(found, key=lambda item: item[0]):
-        yield key, value
+    order = sorted(found, key=lambda item: item[0])
+    return [*((key, value) for _, key, value in order), *([None] if others else [])]

@@ -1,5 +1,8 @@
 """What each way to remember shows a model, to the byte."""
 
+import json
+import random
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -8,6 +11,10 @@ from langchain_core.messages import AIMessage, HumanMessage, SystemMessage, Tool
 from agentkit import ConfigError, InputError, Observation, Step, StopReason, Turn, validate_history
 from agentkit.memory import Memory, estimate_tokens
 from agentkit.memory.budget import MAX_PARTS, OlderParts
+from agentkit.memory.forms import NEWEST, Inventory, line, turn_messages
+from agentkit.memory.forms import STEPS as FORMS
+from agentkit.memory.known import Known
+from agentkit.memory.plan import cost
 from agentkit.memory.replay import MESSAGE_TOKENS, ReplayMode, fold_notes, replay
 from agentkit.memory.summarise import summarise
 
@@ -243,6 +250,46 @@ def orders(numbers) -> list[Turn]:
         )
         for n in numbers
     ]
+
+
+def found_at_random(seed: int) -> Memory:
+    """Nine turns with results of all sizes."""
+    draw, memory = random.Random(seed), Memory()
+    for number in range(1, 10):
+        steps = []
+        for _ in range(draw.randint(0, 3)):
+            rows = [
+                {"sku": f"S-{draw.randint(100, 999)}", "price": draw.randint(10, 500), "at": draw.choice(["in", "out"])}
+                for _ in range(draw.randint(1, 8))
+            ]
+            result = {"rows": rows, "note": "as asked " * draw.randint(1, 30)}
+            steps.append(Step(tool="find", tool_input={"id": draw.randint(1, 99)}, observation=json.dumps(result)))
+        asked, said = "Please look at it " * draw.randint(1, 9), "It is done as was asked. " * draw.randint(1, 12)
+        memory.append("s", Turn(input=f"{asked}order-{number}", steps=steps, output=said))
+    return memory
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_a_budget_is_used(seed):
+    memory = found_at_random(seed)
+    whole = cost(memory.replay("s"), estimate_tokens)
+    for budget in range(whole // 4, whole, max(1, whole // 60)):
+        used = cost(memory.replay("s", budget), estimate_tokens)
+        assert 0.7 * budget <= used <= budget
+
+
+@pytest.mark.parametrize("form", [form for form in (*FORMS, *NEWEST) if isinstance(form.style, Inventory)])
+@pytest.mark.parametrize("found", [[f"S-{n}-" + "x" * 50 for n in range(30)], ["one of the things that were seen"]])
+def test_a_turn_in_short_says_that_it_is(form, found):
+    step = Step(tool="find", tool_input={"id": "A-1"}, observation=json.dumps({"seen": found}))
+    remembered = summarise(Turn(input="A-1?", steps=(step,), output="Done.", number=2))
+    if form.digest:
+        said = [line(remembered, "objects", Known(), form)]
+    else:
+        said = [message.text for message in turn_messages(remembered, "objects", Known(), form)[1:-1]]
+    assert all("find" in text and text.endswith("…") for text in said)
+    whole = summarise(Turn(input="A-1?", steps=(step.model_copy(update={"observation": "null"}),), output="Done."))
+    assert "…" not in line(whole, "objects", Known(), form)
 
 
 def test_a_long_session_mostly_only_grows_at_its_end_and_reads_only_its_newest_objects():
