@@ -12,16 +12,14 @@ from collections.abc import Callable
 from functools import lru_cache
 from typing import Any
 
-from agentkit.memory.tables import read_table
+from agentkit.memory.reading import read
 from agentkit.memory.values import MAX_CACHED_CHARS, Kind, is_telling, kind_of, words
 from agentkit.turn import Step
 
 MAX_ITEMS = 40
 MAX_TEXT_CHARS = 1000
 MAX_DEPTH = 8
-MAX_JSON_CHARS = 2_000_000
 
-_KEYED_LINE = re.compile(r"(?:[-*]\s)?([^\W\d][\w .()/-]{0,39}?)\s*[:=]\s+(\S.*)")
 _WORD_END = re.compile(r"[\s,;()\[\]{}\"'`|*=<>]")
 
 
@@ -32,39 +30,15 @@ def default_facts(step: Step, mentioned: str = "") -> dict[str, Any]:
         step: The step.
         mentioned: The turn's question and answer; of long lists, items that are named in them are kept first.
     """
-    text = step.observation.strip()
     named = {word for word in words(mentioned) if is_telling(word)}
-    if text[:1] in ("{", "[") and len(text) <= MAX_JSON_CHARS:
-        try:
-            value = json.loads(text)
-        except (ValueError, RecursionError):
-            value = None
-        if value is not None:
-            kept = pruned(value, named)
-            return kept if isinstance(kept, dict) else {"result": kept}
-    lines = _json_lines(text)
-    if lines is not None:
-        return {"rows": pruned(lines, named)}
+    text = step.observation.strip()
     if text == "null":
         return {"result": None}
-    rows = read_table(step.observation.strip("\n"))
-    if rows is not None:
-        return {"rows": pruned(rows, named)}
-    keyed = _keyed_lines(text)
-    if keyed is not None:
-        return pruned(keyed, named)  # type: ignore[no-any-return]
-    return {"result": gist(text, MAX_TEXT_CHARS)} if text else {"result": ""}
-
-
-def _json_lines(text: str) -> list[Any] | None:
-    """The mappings of JSON Lines; None where a line is something else."""
-    lines = text.splitlines()
-    if len(lines) < 2 or len(text) > MAX_JSON_CHARS or not all(line[:1] == "{" and line[-1:] == "}" for line in lines):
-        return None
-    try:
-        return [json.loads(line) for line in lines]
-    except (ValueError, RecursionError):
-        return None
+    value = read(step.observation)
+    if value is None:
+        return {"result": gist(text, MAX_TEXT_CHARS)}
+    kept = pruned(value, named)
+    return kept if isinstance(kept, dict) else {"result": kept}
 
 
 def pruned(value: Any, named: set[str], depth: int = 0) -> Any:
@@ -145,15 +119,3 @@ def _cut(text: str, max_chars: int) -> str:
 def _names(word: str) -> bool:
     """Whether a word names something: an identifier, a number or a short code, but no time of day."""
     return (is_telling(word) and kind_of(word) is not Kind.STAMP) or (3 <= len(word) <= 6 and word.isupper())
-
-
-def _keyed_lines(text: str) -> dict[str, Any] | None:
-    """Lines of ``key: value``, where nearly all lines are such and no key comes twice."""
-    lines = [line for line in text.splitlines() if line.strip()]
-    if not 2 <= len(lines) <= 200:
-        return None
-    found = [match.groups() for line in lines if (match := _KEYED_LINE.fullmatch(line.strip()))]
-    keys = {key for key, _ in found}
-    if len(keys) < len(lines):
-        return None
-    return {key.strip(): value.strip() for key, value in found}

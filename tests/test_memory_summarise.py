@@ -69,7 +69,7 @@ def test_a_person_can_read_it():
         "    import pandas as pd\n"
         "    df = pd.read_csv('revenue_table.csv')\n"
         "    print(list(df.columns))\n"
-        "  result=['time', 'revenue']\n"
+        "  result=[time, revenue]\n"
         "t3.s2 look_up city=Paris n=2\n"
         "  failed: no such city\n"
         "Answer: a"
