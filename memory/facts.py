@@ -1,4 +1,4 @@
-"""What is worth keeping of a result that no tool has condensed itself: JSON, tables, keyed lines or free text.
+"""What is worth keeping of a result that no tool has condensed itself: a tree, a table, or free text.
 
 Everything here is read with little effort and without a model. Large results are cut to what a later turn is
 likely to ask for; what was cut is counted, and the stored step still holds all of it.

@@ -45,8 +45,14 @@ class _Line:
 
 def read_outline(text: str) -> dict[str, Any] | list[Any] | None:
     """The tree of a text all of whose lines are keys with values, or items; None where it is something else."""
-    lines = [_line(line) for line in text.expandtabs(4).splitlines() if line.strip()]
-    if not 2 <= len(lines) <= MAX_LINES or not any(_KEYED.fullmatch(line.text) for line in lines):
+    written = [line for line in text.splitlines() if line.strip()]
+    if not 2 <= len(written) <= MAX_LINES:
+        return None
+    first = _line(written[0])
+    if not first.bullet and _KEYED.fullmatch(first.text) is None:
+        return None  # most prose and code is known by its first line
+    lines = [_line(line) for line in written]
+    if not any(_KEYED.fullmatch(line.text) for line in lines):
         return None
     try:
         value, end = _block(lines, 0, 0)
@@ -60,6 +66,7 @@ def read_outline(text: str) -> dict[str, Any] | list[Any] | None:
 
 
 def _line(line: str) -> _Line:
+    line = line.expandtabs(4)
     bare = line.strip()
     bullet = _BULLET.match(bare)
     indent = len(line) - len(line.lstrip())
