@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING
 from langchain_core.chat_history import BaseChatMessageHistory
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, SystemMessage, ToolMessage
 
+from agentkit.errors import ConfigError, InputError
 from agentkit.memory.payloads import UNKNOWN
 from agentkit.sessions import check_session
+from agentkit.text import shorten
 from agentkit.toolbox import observe
 from agentkit.turn import Observation, Step, StopReason, Turn, Usage
 
@@ -37,10 +39,11 @@ class AugmentedChatMessageHistory(BaseChatMessageHistory):
                 into the question before it, for models that take a system message only at the beginning.
 
         Raises:
+            ConfigError: `memory` is no Memory, or `max_tokens` no budget.
             SessionError: An impossible session name.
         """
         self.system_notes = system_notes
-        self.memory = memory
+        self.memory = checked_memory(memory, max_tokens)
         self.session = check_session(session)
         self.max_tokens = max_tokens
         self._pending: list[BaseMessage] = []
@@ -54,24 +57,49 @@ class AugmentedChatMessageHistory(BaseChatMessageHistory):
     def add_messages(self, messages: Sequence[BaseMessage]) -> None:
         """Add what was said: each question with its calls, results and answer becomes a turn.
 
-        System messages are not kept: a turn is what was asked and done.
+        System messages are not kept: a turn is what was asked and done. What could not be stored is kept in this
+        object, and stored with what is added next.
 
         Raises:
+            InputError: One of them is no message.
             SessionBusyError: A turn of the session is running elsewhere.
             StoreError: The database cannot be used.
         """
-        waiting, self._pending = [*self._pending, *messages], []
-        turns = list(_turns(waiting))
-        if turns and not _is_complete(turns[-1]):
-            self._pending = turns.pop()
-        for said in turns:
+        added = list(messages)
+        for message in added:
+            if not isinstance(message, BaseMessage):
+                raise InputError(
+                    f"add_messages() was given {shorten(repr(message))}: give LangChain messages, such as HumanMessage."
+                )
+        turns = list(_turns([*self._pending, *added]))
+        self._pending = [message for said in turns for message in said]
+        while len(turns) > 1 or (turns and _is_complete(turns[0])):
+            said = turns.pop(0)
             self.memory.append(self.session, turn_of_messages(said))
+            del self._pending[: len(said)]
 
     def clear(self) -> None:
         """Delete the session for good."""
         self._pending = []
         if any(info.name == self.session for info in self.memory.sessions()):
             self.memory.delete(self.session)
+
+
+def checked_memory(memory: object, max_tokens: object) -> Memory:
+    """The memory, if it is one and this may be a budget.
+
+    Raises:
+        ConfigError: It is none, or may not.
+    """
+    from agentkit.memory.memory import Memory, check_budget
+
+    if not isinstance(memory, Memory):
+        raise ConfigError(f"memory is {shorten(repr(memory))}: give a Memory.")
+    try:
+        check_budget(max_tokens)
+    except InputError as error:
+        raise ConfigError(str(error)) from None
+    return memory
 
 
 def turn_of_messages(messages: Sequence[BaseMessage]) -> Turn:

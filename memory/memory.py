@@ -86,7 +86,7 @@ class Memory:
         """
         if durability not in ("normal", "full"):
             raise ConfigError(f"durability is {shorten(repr(durability))}: give 'normal' or 'full'.")
-        _check_budget(max_tokens)
+        check_budget(max_tokens)
         _check_seconds("timeout_s", timeout_s)
         _check_seconds("wait_s", wait_s)
         if count_tokens is not None and not callable(count_tokens):
@@ -223,7 +223,7 @@ class Memory:
             InputError: `max_tokens` is no whole number from 1, or too small for the one line that must stand.
             StoreError: The database cannot be used.
         """
-        _check_budget(max_tokens)
+        check_budget(max_tokens)
         check_session(session)
         if self._mode == "none":
             return []
@@ -355,13 +355,19 @@ class Memory:
 
         Raises:
             SessionError: There is no such session.
-            InputError: As for `replay`.
+            InputError: As for `replay`; there is no such turn.
             StoreError: The database cannot be used.
         """
         from agentkit.memory.explain import explain
 
+        check_budget(max_tokens)
         turns, objects = self.turns(session), self.objects(session)
         if turn is not None:
+            if not isinstance(turn, int) or isinstance(turn, bool) or not 1 <= turn <= len(turns) + 1:
+                raise InputError(
+                    f"turn is {shorten(repr(turn))}: session {session!r} has {len(turns)} turns, so give a whole "
+                    f"number from 1 to {len(turns) + 1}, or None for the next one."
+                )
             turns, objects = [t for t in turns if t.number < turn], [o for o in objects if o.number < turn]
         budget = self._max_tokens if max_tokens is None else max_tokens
         return explain(turns, objects, self._mode, session=session, max_tokens=budget, count=self._count)
@@ -426,7 +432,12 @@ class Memory:
         self._close = database.close
 
 
-def _check_budget(max_tokens: object) -> None:
+def check_budget(max_tokens: object) -> None:
+    """Whether it can be the budget of a replay.
+
+    Raises:
+        InputError: It cannot.
+    """
     if max_tokens is not None and (not isinstance(max_tokens, int) or isinstance(max_tokens, bool) or max_tokens < 1):
         raise InputError(
             f"max_tokens is {shorten(repr(max_tokens))}: give a whole number from 1, or None for no limit."

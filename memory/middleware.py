@@ -11,7 +11,7 @@ from langchain_core.tools import BaseTool, ToolException
 
 from agentkit.errors import ConfigError, SessionError
 from agentkit.memory.condense import Condense
-from agentkit.memory.history import folded, turn_of_messages
+from agentkit.memory.history import checked_memory, folded, turn_of_messages
 from agentkit.memory.recall import session_of
 from agentkit.memory.search import RECALL
 from agentkit.policy import policy_of
@@ -46,9 +46,12 @@ class AugmentedMemoryMiddleware(AgentMiddleware[AgentState[Any], Any]):
             max_tokens: Tokens of the replay, by the memory's counter; None for no limit.
             system_notes: Whether the record of what was done stands in system messages of its own; False puts it
                 into the question before it, for models that take a system message only at the beginning.
+
+        Raises:
+            ConfigError: `memory` is no Memory, or `max_tokens` no budget.
         """
         super().__init__()
-        recall = memory.recall_tool()
+        recall = checked_memory(memory, max_tokens).recall_tool()
         assert recall is not None
         self.tools: Sequence[BaseTool] = [recall]
         self.memory = memory

@@ -78,7 +78,7 @@ def redact_step(step: Step, redact: Redact | None) -> Step:
 
 def redact_facts(facts: dict[str, Any], redact: Redact | None) -> dict[str, Any]:
     """What a tool keeps of a result, as it may be stored; it may have read more than the redacted text."""
-    return facts if redact is None else {redact_text(k, redact): _json(v, redact) for k, v in facts.items()}
+    return facts if redact is None else _mapping(facts, redact)
 
 
 def redact_object(remembered: MemoryObject, redact: Redact | None) -> MemoryObject:
@@ -123,7 +123,7 @@ def _json(value: Any, redact: Redact) -> Any:
     if isinstance(value, str):
         return redact_text(value, redact)
     if isinstance(value, dict):
-        return {_json(k, redact): _json(v, redact) for k, v in value.items()}
+        return _mapping(value, redact)
     if isinstance(value, (list, tuple)):
         return [_json(v, redact) for v in value]
     if value is None or isinstance(value, bool):
@@ -131,6 +131,18 @@ def _json(value: Any, redact: Redact) -> Any:
     text = str(value) if isinstance(value, (int, float)) else repr(value)  # anything else is stored as its repr
     changed = redact_text(text, redact)
     return value if changed == text else changed
+
+
+def _mapping(mapping: dict[Any, Any], redact: Redact) -> dict[Any, Any]:
+    """Keys that become the same are told apart by a number, so that no value is lost."""
+    changed: dict[Any, Any] = {}
+    for key, value in mapping.items():
+        new, number = _json(key, redact), 2
+        found = new
+        while found in changed:
+            found, number = f"{new} ({number})", number + 1
+        changed[found] = _json(value, redact)
+    return changed
 
 
 def _citation(citation: Citation, before: str, after: str, redact: Redact) -> Citation | None:

@@ -203,6 +203,13 @@ def test_a_secret_that_json_spells_otherwise_is_no_fact(place):
         assert memory.objects("s")[0].actions[0].facts == {"name": "[name]", "n": 1}
 
 
+def test_keys_that_redaction_makes_the_same_lose_no_value():
+    with Memory(redact=lambda text: "[name]" if text in ("Ann", "Bob", "Cy") else text) as memory:
+        step = Step(tool="t", tool_input={"q": {"Ann": 1, "Bob": 2, "Cy": 3}}, observation="ok")
+        memory.append("s", Turn(input="q", steps=(step,), output="a"))
+        assert memory.turns("s")[0].steps[0].tool_input == {"q": {"[name]": 1, "[name] (2)": 2, "[name] (3)": 3}}
+
+
 def test_an_import_is_redacted(tmp_path):
     with Memory() as memory:
         memory.append("s", secret_turn(1))

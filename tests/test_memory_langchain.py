@@ -9,7 +9,7 @@ from langchain_core.runnables import RunnableConfig
 from langchain_core.runnables.history import RunnableWithMessageHistory
 from langchain_core.tools import tool
 
-from agentkit import SessionError, validate_history
+from agentkit import ConfigError, InputError, SessionBusyError, SessionError, Turn, validate_history
 from agentkit.memory import AugmentedChatMessageHistory, Memory
 from agentkit.memory.history import folded, turn_of_messages
 from agentkit.testing import ScriptedChat, reply
@@ -35,6 +35,27 @@ def look(q: str) -> str:
 def memory(tmp_path):
     with Memory(tmp_path / "m.db") as memory:
         yield memory
+
+
+def test_what_is_no_memory_no_budget_or_no_message_is_named(memory):
+    with pytest.raises(ConfigError, match=r"memory is 'm.db': give a Memory"):
+        AugmentedChatMessageHistory("m.db", "s")
+    with pytest.raises(ConfigError, match="max_tokens is '500'"):
+        AugmentedChatMessageHistory(memory, "s", max_tokens="500")
+    history = AugmentedChatMessageHistory(memory, "s")
+    with pytest.raises(InputError, match=r"was given 'hello': give LangChain messages"):
+        history.add_messages([HumanMessage("hi"), "hello"])
+    assert history.messages == []
+
+
+def test_what_could_not_be_stored_is_stored_with_what_comes_next(memory):
+    history = AugmentedChatMessageHistory(memory, "s")
+    running = memory.begin("s", "Who runs?")
+    with pytest.raises(SessionBusyError):
+        history.add_messages([*TURN, HumanMessage("And now?")])
+    running.finish(Turn(input="Who runs?", output="I do."))
+    history.add_messages([AIMessage("Nothing.")])
+    assert [turn.input for turn in memory.turns("s")] == ["Who runs?", "Which shoes?", "And now?"]
 
 
 def texts(messages) -> list[str]:

@@ -388,6 +388,10 @@ def test_explain_says_what_was_shown_condensed_and_left_out():
     assert f"{len(said.turns) - len(said.left_out)} of 29 turns are shown" in str(said)
     assert memory.explain("s", 3).turn == 3 and len(memory.explain("s", 3).turns) == 2
     assert "no budget" in str(memory.explain("s", 1))
+    assert memory.explain("s", 30).turn == 30
+    for turn in (0, -1, 31, "1", True, 1.5):
+        with pytest.raises(InputError, match="from 1 to 30"):
+            memory.explain("s", turn)
 
 
 @pytest.mark.parametrize("max_tokens", [0, -1, 1.5, "10", True])
