@@ -16,6 +16,7 @@ _KEYED = re.compile(
     (?:\*\*)?\s*(?:(?::(?:\*\*)?|(?<=\s)=)(?:\s+(?P<value>\S.*)|\s*)|=(?P<tight>\S.*))""",
     re.VERBOSE,
 )
+_TEXT_BEGINS = re.compile(r"[|>][+-]?")
 _PATH = re.compile(r"[^\W\d][\w-]*(?:\[\d{1,5}\]|\.[\w-]+)+")
 _PATH_PART = re.compile(r"\[(\d+)\]|\.?([\w-]+)")
 _SCALARS: dict[str, Any] = {
@@ -103,11 +104,29 @@ def _value(lines: Sequence[_Line], at: int, said: str, depth: int) -> tuple[Any,
     inside = below is not None and (
         below.indent > line.indent or (below.indent == line.indent and below.bullet and not line.bullet)
     )
-    if said and below is not None and below.indent > line.indent:
-        raise _NoOutlineError
-    if not said and inside:
+    if said:
+        value, end = _continued(lines, at + 1, line.indent, said)
+        if end < len(lines) and lines[end].indent > line.indent:
+            raise _NoOutlineError
+        return value, end
+    if inside:
         return _block(lines, at + 1, depth + 1)
-    return _scalar(said), at + 1
+    return None, at + 1
+
+
+def _continued(lines: Sequence[_Line], at: int, indent: int, said: str) -> tuple[Any, int]:
+    """A value and the lines it goes on in, set in deeper: folded, or as they stand behind a ``|``."""
+    start, as_it_stands = at, _TEXT_BEGINS.fullmatch(said) is not None
+    while at < len(lines) and lines[at].indent > indent:
+        if not as_it_stands and (lines[at].bullet or _KEYED.fullmatch(lines[at].text)):
+            break
+        at += 1
+    if at == start:
+        return _scalar(said), at
+    if any(line.bullet for line in lines[start:at]):
+        raise _NoOutlineError
+    more = [line.text for line in lines[start:at]]
+    return ("\n".join(more) if as_it_stands else " ".join([said, *more])), at
 
 
 def _items(lines: Sequence[_Line], start: int, depth: int) -> tuple[Any, int]:
@@ -143,7 +162,7 @@ def _item(lines: Sequence[_Line], at: int, depth: int) -> tuple[Any, int]:
         value, reached = _block(lines, at + 1, depth + 1)
         rest = reached
     else:
-        value, rest = _scalar(said), at + 1
+        value, rest = _continued(lines[:end], at + 1, line.indent + 2, said) if said else (None, at + 1)
     if rest == end:
         return {key: value}, end
     more, reached = _block(lines, rest, depth + 1)

@@ -80,6 +80,8 @@ def test_xml():
             "Found 2:\n- id: A-1\n  qty: 2\n- id: B-2\n  qty: 3",
             {"Found 2": [{"id": "A-1", "qty": 2}, {"id": "B-2", "qty": 3}]},
         ),
+        ("a: |\n  one\n  b: two\nc: 3", {"a": "one\nb: two", "c": 3}),
+        ("- a: one and\n    the rest\n  b: 2\n- a: x", [{"a": "one and the rest", "b": 2}, {"a": "x"}]),
         ("HOME=/root\nN=3", {"HOME": "/root", "N": 3}),
         ('{"a": 1}\n{"a": 2}', {"rows": [{"a": 1}, {"a": 2}]}),
     ],
@@ -183,7 +185,20 @@ def test_whatever_python_prints_is_what_it_was(tree):
 
 
 KEY = st.sampled_from(["id", "name", "ship_to", "q__", "total_2", "n-a", "zip code"])
-NAME = st.sampled_from(["Ann", "Jo Li", "A-17", "2024-05-01", "02134", "a/b.txt", "x (y)", "10:30", "1.5 kg"])
+NAME = st.sampled_from(
+    [
+        "Ann",
+        "Lisbon Porto Faro " * 9 + "Rome",
+        "Jo Li",
+        "A-17",
+        "2024-05-01",
+        "02134",
+        "a/b.txt",
+        "x (y)",
+        "10:30",
+        "1.5 kg",
+    ]
+)
 RECORD = st.dictionaries(KEY, NAME | st.integers(0, 10**6), min_size=2, max_size=4)
 RECORDS = st.dictionaries(KEY, RECORD | NAME | st.lists(RECORD, min_size=2, max_size=3), min_size=2, max_size=4)
 
