@@ -6,8 +6,8 @@ Read by hand and not by Python's parser, which a text from outside can bring dow
 
 from __future__ import annotations
 
-import ast
 import re
+import sys
 from typing import Any
 
 MAX_CHARS = 200_000
@@ -23,6 +23,8 @@ _TOKEN = re.compile(
     )""",
     re.VERBOSE,
 )
+_ESCAPED = re.compile(r"\\(x[\da-fA-F]{2}|u[\da-fA-F]{4}|U[\da-fA-F]{8}|.)", re.DOTALL)
+_ESCAPES = {"n": "\n", "t": "\t", "r": "\r", "\\": "\\", "'": "'", '"': '"'}
 _WORDS = {"True": True, "False": False, "None": None, "true": True, "false": False, "null": None}
 _CLOSING = {"[": "]", "(": ")", "{": "}"}
 
@@ -126,13 +128,11 @@ class _Reader:
         return joined
 
     def _unquoted(self, token: str) -> str:
-        if "\\" not in token and token[0] in "'\"":
-            return token[1:-1]
-        try:
-            value = ast.literal_eval(token)
-        except (ValueError, SyntaxError):
-            raise _NoLiteralError from None
-        return value if isinstance(value, str) else str(value)[2:-1]
+        start = min(at for at in (token.find("'"), token.find('"')) if at >= 0)
+        inner = token[start + 1 : -1]
+        if "\\" not in inner or not {"b", "r"}.isdisjoint(token[:start].lower()):
+            return inner  # bytes stay as they are printed
+        return _ESCAPED.sub(_unescaped, inner)
 
     def _items(self, closing: str, depth: int) -> list[Any]:
         found: list[Any] = []
@@ -188,6 +188,14 @@ class _Reader:
         if len(given) == 1 and not inner:
             return given[0]
         return self._text[start : self.end]
+
+
+def _unescaped(match: re.Match[str]) -> str:
+    said = match[1]
+    if said[0] in "xuU":
+        code = int(said[1:], 16)
+        return chr(code) if code <= sys.maxunicode else match[0]
+    return _ESCAPES.get(said, match[0])
 
 
 def _float(text: str) -> float | str:

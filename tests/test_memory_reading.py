@@ -178,6 +178,10 @@ TREE = st.recursive(
 ).filter(lambda value: isinstance(value, (dict, list)))
 
 
+def test_escapes_python_does_not_know_stay_as_they_are():
+    assert read(r"{'a': '\d\x41\u00e9\U0001F600\n\'', 'b': b'\x00'}") == {"a": "\\dAé😀\n'", "b": r"\x00"}
+
+
 @settings(max_examples=300, deadline=None)
 @given(TREE)
 def test_whatever_python_prints_is_what_it_was(tree):
