@@ -8,7 +8,7 @@ ARGS ?=
 
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
-CASSETTE_TESTS = $(patsubst cassettes/%,tests/%.py,$(wildcard cassettes/test_*))
+CASSETTE_TESTS = $(foreach name,$(notdir $(wildcard cassettes/test_*)),$(shell find tests -name $(name).py))
 BENCHMARKS = $(sort $(wildcard tests/benchmarks/bench_*.py))
 
 # An activated environment or a PYTHONPATH of the caller must not decide what is tested.
@@ -21,7 +21,7 @@ unexport PYTHONPATH PYTHONHOME
 help: ## Print this
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' Makefile
 	@echo 'Variables: VENV (default .venv), PYTHON (default: the first of python3, python3.13, 3.12, 3.11 that is'
-	@echo 'at least 3.11), ARGS (passed on by test, soak and record: make test ARGS="tests/test_cli.py -x").'
+	@echo 'at least 3.11), ARGS (passed on by test, soak and record: make test ARGS="tests/cli -x").'
 
 demo: $(VENV)/.installed ## Play both cookbooks' conversations: no key, no network
 	@$(BIN)/agentkit demo
@@ -39,9 +39,10 @@ format: $(VENV)/.installed-dev ## Format the code and mend what ruff can mend
 	$(BIN)/ruff check --fix-only .
 	$(BIN)/ruff format .
 
-lint: $(VENV)/.installed-dev ## Check format and style, change nothing
+lint: $(VENV)/.installed-dev ## Check format, style and the directions of imports, change nothing
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
+	$(BIN)/lint-imports
 
 types: $(VENV)/.installed-dev ## mypy --strict on the package, pyright basic on everything
 	$(BIN)/mypy

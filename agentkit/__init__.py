@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from agentkit.agent import Agent
-    from agentkit.cohere_chat import CohereChat
-    from agentkit.cohere_options import CohereOptions
-    from agentkit.cohere_retry import RetryPolicy
-    from agentkit.decisions import Approve, Deny, Edit, Resume
+    from agentkit.approval import Approve, Deny, Edit, Resume
+    from agentkit.cohere.chat import CohereChat
+    from agentkit.cohere.images import image
+    from agentkit.cohere.options import CohereOptions
+    from agentkit.cohere.retry import RetryPolicy
     from agentkit.errors import (
         AgentKitError,
         CassetteError,
@@ -32,21 +33,20 @@ if TYPE_CHECKING:
         ToolError,
         UserError,
     )
-    from agentkit.history import validate_history
-    from agentkit.hooks import Hooks, Refuse
-    from agentkit.images import image
     from agentkit.limits import Limits, Price
+    from agentkit.loop.history_rules import validate_history
     from agentkit.policy import Outcome, ToolPolicy, policy_of, with_policy
+    from agentkit.run.hooks import Hooks, Refuse
     from agentkit.turn import Artifact, Citation, Observation, Step, StopReason, ToolCall, Turn, Usage
 
 __version__ = "0.1.0"
 
 _WHERE = {
     "agent": ["Agent"],
-    "cohere_chat": ["CohereChat"],
-    "cohere_options": ["CohereOptions"],
-    "cohere_retry": ["RetryPolicy"],
-    "decisions": ["Approve", "Deny", "Edit", "Resume"],
+    "cohere.chat": ["CohereChat"],
+    "cohere.options": ["CohereOptions"],
+    "cohere.retry": ["RetryPolicy"],
+    "approval": ["Approve", "Deny", "Edit", "Resume"],
     "errors": [
         "AgentKitError",
         "CassetteError",
@@ -64,9 +64,9 @@ _WHERE = {
         "ToolError",
         "UserError",
     ],
-    "history": ["validate_history"],
-    "hooks": ["Hooks", "Refuse"],
-    "images": ["image"],
+    "loop.history_rules": ["validate_history"],
+    "run.hooks": ["Hooks", "Refuse"],
+    "cohere.images": ["image"],
     "limits": ["Limits", "Price"],
     "policy": ["Outcome", "ToolPolicy", "policy_of", "with_policy"],
     "turn": ["Artifact", "Citation", "Observation", "Step", "StopReason", "ToolCall", "Turn", "Usage"],

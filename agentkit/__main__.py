@@ -1,6 +1,6 @@
 """Makes ``python -m agentkit`` the same as the ``agentkit`` command."""
 
-from agentkit.cli import main
+from agentkit.cli.app import main
 
 if __name__ == "__main__":
     main()

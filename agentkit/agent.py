@@ -20,30 +20,39 @@ from langchain_core.runnables.config import get_callback_manager_for_config
 from langchain_core.tools import BaseTool
 from pydantic import BaseModel
 
-from agentkit import log
-from agentkit.answers import AnswerCheck, CallAsText, StructuredOutput, empty_reply
-from agentkit.decisions import Decisions, Resume
+from agentkit.approval import Decisions, Resume
+from agentkit.base import log
+from agentkit.base.text import clean, shorten
 from agentkit.errors import ConfigError, SessionBusyError
-from agentkit.event_stream import EventStream
 from agentkit.events import Event, TurnFinished, TurnStarted
-from agentkit.gate import Approver, Gate, checked_approver
 from agentkit.grounding import flagged
-from agentkit.history import apart
-from agentkit.hooks import HookChain, Hooks, checked_hooks
-from agentkit.journal import Journal
 from agentkit.limits import Limits, Price
-from agentkit.loop import Act, Ask, react
-from agentkit.model import Edge
-from agentkit.prefetch import ExactPath
-from agentkit.request import Request, as_dict, refuse_kwargs, refuse_running_loop, request_of, unwatched, with_session
-from agentkit.running import Running
-from agentkit.text import clean, shorten
-from agentkit.toolbox import Toolbox
+from agentkit.loop.answer_checks import AnswerCheck, CallAsText, StructuredOutput, empty_reply
+from agentkit.loop.history_rules import apart
+from agentkit.loop.prefetch import ExactPath
+from agentkit.loop.protocol import Act, Ask
+from agentkit.loop.react import react
+from agentkit.models.chat_model import Edge
+from agentkit.run.approval_gate import Approver, Gate, checked_approver
+from agentkit.run.driver import Running
+from agentkit.run.event_stream import EventStream
+from agentkit.run.hooks import HookChain, Hooks, checked_hooks
+from agentkit.run.request import (
+    Request,
+    as_dict,
+    refuse_kwargs,
+    refuse_running_loop,
+    request_of,
+    unwatched,
+    with_session,
+)
+from agentkit.run.turn_record import Journal
+from agentkit.toolbox.toolbox import Toolbox
 from agentkit.turn import Turn
 
 if TYPE_CHECKING:
-    from agentkit.cohere_options import CohereOptions
-    from agentkit.cohere_retry import RetryPolicy
+    from agentkit.cohere.options import CohereOptions
+    from agentkit.cohere.retry import RetryPolicy
     from agentkit.grounding import FindsCodes
     from agentkit.memory import Memory
 

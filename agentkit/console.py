@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.segment import Segment, Segments
 from rich.style import Style
 
-from agentkit.terminal import neutral
+from agentkit.base.terminal import neutral
 from agentkit.turn import StopReason
 
 if TYPE_CHECKING:

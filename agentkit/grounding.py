@@ -16,12 +16,12 @@ from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from langchain_core.messages import AIMessage, BaseMessage
 
+from agentkit.base.text import shorten
 from agentkit.errors import GroundingError
-from agentkit.text import shorten
 from agentkit.turn import Citation, Step, Turn
 
 if TYPE_CHECKING:
-    from agentkit.tools.regex_match import Match
+    from agentkit.tools.regex.scanner import Match
 
 _ESCAPE = re.compile(r"\\(?:u([0-9a-fA-F]{4})|[nrtbf/\"'])")
 _WORD = re.compile(r"\w+")
@@ -101,7 +101,7 @@ def ungrounded(answer: str, evidence: Evidence, finders: Iterable[FindsCodes]) -
 
 def _loose_in_other_case(answer: str, evidence: Evidence, finder: FindsCodes, change: Mapping[int, int]) -> list[Match]:
     """What in `answer` is a code only with its ASCII letters in another case, and stands nowhere in any case."""
-    from agentkit.tools.regex_match import overlaps
+    from agentkit.tools.regex.scanner import overlaps
 
     found: dict[tuple[str, str], Match] = {}
     for text in _readings(answer):
@@ -254,7 +254,7 @@ def _readings(text: str) -> list[str]:
     if "%" in text:
         readings.append(_PERCENT.sub(lambda found: chr(int(found[0][1:], 16)), text))
     if not text.isascii():
-        from agentkit.tools.regex_view import without_zero_width
+        from agentkit.tools.regex.text_view import without_zero_width
 
         # Full-width letters and what has no width: a person sees the code.
         readings.append(without_zero_width(unicodedata.normalize("NFKC", text)))

@@ -18,11 +18,11 @@ from langchain_core.runnables import RunnableConfig
 from langchain_core.tools import BaseTool
 
 from agentkit import __version__
+from agentkit.base.text import clean, clean_json
 from agentkit.errors import ConfigError
 from agentkit.limits import Limits
-from agentkit.loop import Act
-from agentkit.text import clean, clean_json
-from agentkit.toolbox import Toolbox
+from agentkit.loop.protocol import Act
+from agentkit.toolbox.toolbox import Toolbox
 from agentkit.turn import Artifact, Observation, ToolCall
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ import json
 from html import escape
 from typing import TYPE_CHECKING
 
-from agentkit.text import clean, head_and_tail, shorten
+from agentkit.base.text import clean, head_and_tail, shorten
 
 if TYPE_CHECKING:
     from agentkit.turn import Step, Turn

@@ -12,8 +12,8 @@ from langchain_core.messages import ToolMessage
 from pydantic import BaseModel
 
 from agentkit import prompts
+from agentkit.base.text import clean, clean_json
 from agentkit.policy import Outcome
-from agentkit.text import clean, clean_json
 from agentkit.turn import Artifact, ErrorKind, Observation
 
 _ADDRESS = re.compile(r" at 0x[0-9A-Fa-f]+")

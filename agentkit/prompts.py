@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from difflib import get_close_matches
 
+from agentkit.base.text import shorten
 from agentkit.limits import Limits
-from agentkit.text import shorten
 from agentkit.turn import StopReason
 
 EMPTY_RESULT = "(no output)"

@@ -6,27 +6,27 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from agentkit.memory.history import AugmentedChatMessageHistory
+    from agentkit.memory.langchain.chat_history import AugmentedChatMessageHistory
+    from agentkit.memory.langchain.middleware import AugmentedMemoryMiddleware as AugmentedMemoryMiddleware
     from agentkit.memory.memory import Memory
-    from agentkit.memory.middleware import AugmentedMemoryMiddleware as AugmentedMemoryMiddleware
     from agentkit.memory.objects import Action, MemoryObject
-    from agentkit.memory.open_turn import OpenTurn
-    from agentkit.memory.reader import SessionInfo
     from agentkit.memory.recall import RecallTool
-    from agentkit.memory.replay import estimate_tokens
-    from agentkit.memory.search import Hit
+    from agentkit.memory.replay.messages import estimate_tokens
+    from agentkit.memory.store.open_turn import OpenTurn
+    from agentkit.memory.store.reader import SessionInfo
+    from agentkit.memory.store.search_text import Hit
 
 _MODULE_OF = {
     "Action": "objects",
-    "AugmentedChatMessageHistory": "history",
-    "AugmentedMemoryMiddleware": "middleware",  # needs the extra langchain, so it is not in __all__
-    "Hit": "search",
+    "AugmentedChatMessageHistory": "langchain.chat_history",
+    "AugmentedMemoryMiddleware": "langchain.middleware",  # needs the extra langchain, so it is not in __all__
+    "Hit": "store.search_text",
     "Memory": "memory",
     "MemoryObject": "objects",
-    "OpenTurn": "open_turn",
+    "OpenTurn": "store.open_turn",
     "RecallTool": "recall",
-    "SessionInfo": "reader",
-    "estimate_tokens": "replay",
+    "SessionInfo": "store.reader",
+    "estimate_tokens": "replay.messages",
 }
 
 __all__ = [

@@ -12,25 +12,25 @@ from typing import TYPE_CHECKING, TextIO, TypeVar
 
 from langchain_core.messages import BaseMessage
 
+from agentkit.base.session_names import check_session
+from agentkit.base.text import clean, shorten
 from agentkit.errors import ConfigError, InputError, SessionBusyError
-from agentkit.memory.budget import OlderParts
-from agentkit.memory.condense import Condense
-from agentkit.memory.location import without_password
+from agentkit.memory.condense.condensing import Condense
 from agentkit.memory.objects import MemoryObject
-from agentkit.memory.replay import CountTokens, check_mode, estimate_tokens, replay
-from agentkit.sessions import check_session
-from agentkit.text import clean, shorten
+from agentkit.memory.replay.budget import OlderParts
+from agentkit.memory.replay.messages import CountTokens, check_mode, estimate_tokens, replay
+from agentkit.memory.store.url import without_password
 from agentkit.turn import Turn
 
 if TYPE_CHECKING:
     from langchain_core.embeddings import Embeddings
 
-    from agentkit.memory.explain import Explanation
-    from agentkit.memory.open_turn import OpenTurn
-    from agentkit.memory.reader import SessionInfo
     from agentkit.memory.recall import RecallTool
-    from agentkit.memory.search import Hit
-    from agentkit.memory.store import Store
+    from agentkit.memory.replay.explain import Explanation
+    from agentkit.memory.store.open_turn import OpenTurn
+    from agentkit.memory.store.reader import SessionInfo
+    from agentkit.memory.store.search_text import Hit
+    from agentkit.memory.store.store import Store
 
 _T = TypeVar("_T")
 
@@ -252,7 +252,7 @@ class Memory:
             SessionError: There is no such session.
             StoreError: The database cannot be used.
         """
-        from agentkit.memory.find import find
+        from agentkit.memory.search import find
 
         return find(self._store(), check_session(session), words, limit, by, self._embeddings)
 
@@ -309,7 +309,7 @@ class Memory:
         self._store().compact()
 
     def export(self, file: str | os.PathLike[str] | TextIO, *, session: str | None = None) -> int:
-        """Write sessions as JSON Lines: a header, then a line for each finished turn (see `agentkit.memory.transfer`).
+        """Write sessions as JSON Lines: a header, then a line for each finished turn (see `store.export`).
 
         Args:
             file: A path where nothing is yet, or a text file open for writing.
@@ -323,7 +323,7 @@ class Memory:
             InputError: The file exists, or cannot be written.
             StoreError: The database cannot be used, or a turn in it cannot be read.
         """
-        from agentkit.memory.transfer import write
+        from agentkit.memory.store.export import write
 
         return write(self._store(), file, None if session is None else check_session(session))
 
@@ -341,7 +341,7 @@ class Memory:
             SessionError: A session of that name exists here: nothing is overwritten.
             StoreError: The database cannot be used.
         """
-        from agentkit.memory.transfer import read
+        from agentkit.memory.store.export import read
 
         return read(self._store(), file)
 
@@ -358,7 +358,7 @@ class Memory:
             InputError: As for `replay`; there is no such turn.
             StoreError: The database cannot be used.
         """
-        from agentkit.memory.explain import explain
+        from agentkit.memory.replay.explain import explain
 
         check_budget(max_tokens)
         turns, objects = self.turns(session), self.objects(session)
@@ -416,8 +416,8 @@ class Memory:
         return self._opened
 
     def _open(self) -> None:
-        from agentkit.memory.database import Database
-        from agentkit.memory.store import Store
+        from agentkit.memory.store.database import Database
+        from agentkit.memory.store.store import Store
 
         # A path relative to where the program was when it first used the memory, not where it goes later.
         location = self._location

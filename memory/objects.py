@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict
 
-from agentkit.text import shorten
+from agentkit.base.text import shorten
 from agentkit.turn import StopReason
 
 MAX_LINE_CHARS = 200
@@ -42,7 +42,7 @@ class Action(BaseModel):
     def __str__(self) -> str:
         """The call and what came of it, one line each, code as an indented block."""
         head = f"{self.reference} {self.tool}{_arguments(self.input)}"
-        from agentkit.memory.render import fact_lines
+        from agentkit.memory.replay.render import fact_lines
 
         failed = [] if self.ok else [f"  failed: {self.failure}"]
         return "\n".join([head, *failed, *(f"  {line}" for line in fact_lines(self.tool, self.facts))])

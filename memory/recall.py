@@ -13,18 +13,18 @@ from langchain_core.runnables import RunnableConfig
 from langchain_core.tools import BaseTool, ToolException
 from pydantic import BaseModel, Field
 
+from agentkit.base.session_names import check_session
+from agentkit.base.text import shorten
 from agentkit.errors import AgentKitError, ModelError, SessionError
-from agentkit.memory.facts import default_facts
-from agentkit.memory.search import RECALL, input_text, whole
-from agentkit.memory.values import spell
+from agentkit.memory.condense.facts import default_facts
+from agentkit.memory.condense.values import spell
+from agentkit.memory.store.search_text import RECALL, input_text, whole
 from agentkit.policy import ToolPolicy
-from agentkit.sessions import check_session
-from agentkit.text import shorten
 from agentkit.turn import Step, Turn
 
 if TYPE_CHECKING:
-    from agentkit.memory.search import Hit
-    from agentkit.memory.store import Store
+    from agentkit.memory.store.search_text import Hit
+    from agentkit.memory.store.store import Store
 
 PAGE_CHARS = 4000
 """Characters of a page; it ends at the end of a line where one is near."""

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from agentkit.decisions import REDACTED_FACT, pending_of
+from agentkit.approval import REDACTED_FACT, pending_of
+from agentkit.base.text import shorten
 from agentkit.errors import ConfigError
 from agentkit.memory.objects import MemoryObject
-from agentkit.text import shorten
 from agentkit.turn import Artifact, Citation, Observation, Step, Turn
 
 Redact = Callable[[str], str]

@@ -1,108 +1,152 @@
-"""What of a turn can be searched, in which words, and how a find is shown: pure functions, the same in any database.
-
-A change to `words` or `passages` must come with a new schema version that builds the index anew: to forget a text,
-SQLite's index has to be told the very words it was given.
-"""
+"""Searching a session: by words in the index, by meaning among stored vectors, or both."""
 
 from __future__ import annotations
 
-import json
-import re
-import unicodedata
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
-from agentkit.text import shorten
-from agentkit.turn import Step, Turn
+from agentkit.base.text import shorten
+from agentkit.errors import ConfigError, InputError, ModelError
+from agentkit.memory.store.search_index import Found
+from agentkit.memory.store.search_text import Hit, passages, phrases, snippet
 
-RECALL = "recall"
-"""The tool whose results repeat what is stored already: they are not searched."""
+if TYPE_CHECKING:
+    from langchain_core.embeddings import Embeddings
 
-WORDS_A_PIECE = 4000
-WORD_CHARS = 64
-SNIPPET_CHARS = 240
+    from agentkit.memory.store.store import Store
 
-# Scripts written without spaces are searched character by character.
-_UNSPACED = "\u0e00-\u0eff\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff"
-_WORD = re.compile(f"[{_UNSPACED}]|[^\\W_{_UNSPACED}]+")
+PIECE_CHARS = 1000
+PIECES = 64
+"""Of a passage, so many pieces of `PIECE_CHARS` characters get a vector; words find the rest of it."""
+
+BATCH = 64
+_HALF_RANK = 60.0  # of reciprocal rank fusion: how fast a place further down counts less
 
 
-@dataclass(frozen=True, slots=True)
-class Hit:
-    """Something found in a session.
+def find(
+    store: Store, session: str, query: str, limit: int, by: str | None, embeddings: Embeddings | None
+) -> list[Hit]:
+    """What `Memory.search` gives.
 
-    Attributes:
-        reference: Where: ``t3.s2`` is the second step of turn 3, ``t3`` is the turn's question and answer.
-        number: The turn.
-        tool: The step's tool; "" for question and answer.
-        text: The stretch of it that matches, on one line.
-        score: How well it matches; only the order within one search means anything.
+    Raises:
+        InputError: Nothing to look for, or an impossible limit.
+        ConfigError: By meaning, without embeddings.
+        SessionError: There is no such session.
+        ModelError: The embeddings failed.
     """
-
-    reference: str
-    number: int
-    tool: str
-    text: str
-    score: float
-
-    def __str__(self) -> str:
-        """One line: reference, tool, text."""
-        return f"{self.reference}{' ' + self.tool if self.tool else ''}: {self.text}"
-
-
-def words(text: str) -> list[str]:
-    """The words of a text as they are indexed: lower case, without accents, at most 64 characters of each."""
-    if not text.isascii():
-        folded = unicodedata.normalize("NFKD", text.casefold())
-        text = "".join(c for c in folded if unicodedata.category(c) != "Mn")
-    return [word[:WORD_CHARS] for word in _WORD.findall(text.lower())]
+    if not isinstance(query, str) or not query.strip():
+        raise InputError(f"The search is for {shorten(repr(query))}: give words to look for.")
+    if not isinstance(limit, int) or isinstance(limit, bool) or limit < 1:
+        raise InputError(f"limit is {shorten(repr(limit))}: give a whole number from 1.")
+    if by not in (None, "words", "meaning"):
+        raise InputError(f"by is {shorten(repr(by))}: give 'words', 'meaning', or None.")
+    if by == "meaning" and embeddings is None:
+        raise ConfigError("by is 'meaning', and this memory has no embeddings: give Memory(embeddings=...).")
+    rankings = []
+    if by != "meaning":
+        rankings.append(store.find(session, phrases(query), 4 * limit))
+    if by != "words" and embeddings is not None:
+        rankings.append(_by_meaning(store, session, query, 4 * limit, embeddings))
+    best = rankings[0] if len(rankings) == 1 else _fused(rankings)
+    return _hits(store, session, query, best[:limit])
 
 
-def phrases(query: str) -> list[tuple[str, ...]]:
-    """What to look for: each word between spaces, one that falls apart (``ORD-4471``) as a phrase; no repeats."""
-    return list(dict.fromkeys(tuple(found) for part in query.split() if (found := words(part))))
+def _hits(store: Store, session: str, query: str, found: Sequence[Found]) -> list[Hit]:
+    texts = {}
+    tools = {}
+    for turn in store.some_turns(session, sorted({number for number, _, _ in found})):
+        for place, text in passages(turn):
+            texts[turn.number, place] = text
+            tools[turn.number, place] = turn.steps[place - 1].tool if place else ""
+    return [
+        Hit(
+            reference=f"t{number}.s{place}" if place else f"t{number}",
+            number=number,
+            tool=tools[number, place],
+            text=snippet(texts[number, place], query),
+            score=score,
+        )
+        for number, place, score in found
+        if (number, place) in texts
+    ]
 
 
-def passages(turn: Turn) -> Iterator[tuple[int, str]]:
-    """What of a turn is searched: its place (0 for question and answer, from 1 the steps) and its text."""
-    yield 0, f"{turn.input}\n{turn.output}"
-    for place, step in enumerate(turn.steps, 1):
-        if step.tool != RECALL:
-            yield place, step_text(step)
+def _fused(rankings: Sequence[Sequence[Found]]) -> list[Found]:
+    """Several rankings as one: what stands high in any of them stands high."""
+    scores: dict[tuple[int, int], float] = {}
+    for ranking in rankings:
+        for rank, (number, place, _) in enumerate(ranking):
+            scores[number, place] = scores.get((number, place), 0.0) + 1 / (_HALF_RANK + rank)
+    ordered = sorted(scores.items(), key=lambda item: (-item[1], -item[0][0], item[0][1]))
+    return [(number, place, score) for (number, place), score in ordered]
 
 
-def step_text(step: Step) -> str:
-    """A step as one text: tool, input, and the whole of its result."""
-    return f"{step.tool} {input_text(step)}\n{whole(step)}"
+def _by_meaning(store: Store, session: str, query: str, limit: int, embeddings: Embeddings) -> list[Found]:
+    import numpy as np
+
+    wanted = _unit(_called(embeddings, lambda: [embeddings.embed_query(query)]))[0]
+    model = f"{_name(embeddings)}/{len(wanted)}"
+    _catch_up(store, session, model, embeddings)
+    rows = store.vectors(session, model)
+    if not rows:
+        return []
+    scores = np.frombuffer(b"".join(row[2] for row in rows), dtype="<f4").reshape(len(rows), -1) @ wanted
+    best: dict[tuple[int, int], float] = {}
+    for (number, place, _), score in zip(rows, scores.tolist(), strict=True):
+        best[number, place] = max(score, best.get((number, place), 0.0))
+    ordered = sorted(best.items(), key=lambda item: (-item[1], -item[0][0], item[0][1]))
+    return [(number, place, score) for (number, place), score in ordered if score > 0][:limit]
 
 
-def input_text(step: Step) -> str:
-    """A step's input as JSON, or what it has instead; "" for none."""
-    return json.dumps(step.tool_input, ensure_ascii=False, default=repr) if step.tool_input else ""
+def _catch_up(store: Store, session: str, model: str, embeddings: Embeddings) -> None:
+    """Give a vector to each passage that has none yet, also to those stored before there were embeddings."""
+    missing = store.without_vector(session, model)
+    numbers = sorted({number for number, _ in missing})
+    wanted = set(missing)
+    for start in range(0, len(numbers), BATCH):
+        turns = store.some_turns(session, numbers[start : start + BATCH])
+        texts = [
+            (turn.number, place, piece, part)
+            for turn in turns
+            for place, text in passages(turn)
+            if (turn.number, place) in wanted
+            for piece, part in enumerate(_parts(text))
+        ]
+        for first in range(0, len(texts), BATCH):
+            batch = texts[first : first + BATCH]
+            made = _unit(_called(embeddings, lambda batch=batch: embeddings.embed_documents([t[3] for t in batch])))
+            keys = [(number, place, piece) for number, place, piece, _ in batch]
+            store.add_vectors(session, model, list(zip(keys, [v.tobytes() for v in made], strict=True)))
 
 
-def whole(step: Step) -> str:
-    """All of a step's result, also where the model was shown less."""
-    return step.observation if step.result is None else step.result.content or step.observation
+def _parts(text: str) -> Iterator[str]:
+    for start in range(0, min(len(text), PIECES * PIECE_CHARS), PIECE_CHARS):
+        part = text[start : start + PIECE_CHARS]
+        if start == 0 or part.strip():
+            yield part
 
 
-def pieces(found: Sequence[str]) -> Iterator[Sequence[str]]:
-    """Words in pieces that any database can index."""
-    for start in range(0, len(found), WORDS_A_PIECE):
-        yield found[start : start + WORDS_A_PIECE]
+def _called(embeddings: Embeddings, call: Any) -> list[list[float]]:
+    try:
+        made: list[list[float]] = call()
+        return made
+    except Exception as error:
+        raise ModelError(
+            f"The embeddings ({type(embeddings).__name__}) failed: {type(error).__name__}: {shorten(error, 200)}. "
+            "Search with by='words', or try again."
+        ) from error
 
 
-def snippet(text: str, query: str) -> str:
-    """The stretch of a text that holds most of the words looked for, on one line; its beginning where none is."""
-    wanted = {word for phrase in phrases(query) for word in phrase}
-    places = [(m.start(), word) for m in _WORD.finditer(text) for word in words(m.group()) if word in wanted]
-    best, most = 0, 0
-    for i, (start, _) in enumerate(places):
-        within = {word for at, word in places[i : i + 50] if at < start + SNIPPET_CHARS - 40}
-        if len(within) > most:
-            best, most = start, len(within)
-    start = max(0, best - 40)
-    if start:  # not in the middle of a word
-        space = text.find(" ", start, best)
-        start = space + 1 if space >= 0 else start
-    return ("…" if start else "") + shorten(text[start : start + 4 * SNIPPET_CHARS], SNIPPET_CHARS)
+def _unit(vectors: list[list[float]]) -> Any:
+    import numpy as np
+
+    made = np.asarray(vectors, dtype="<f4")
+    lengths = np.linalg.norm(made, axis=1, keepdims=True)
+    return made / np.where(lengths == 0, 1, lengths)
+
+
+def _name(embeddings: Embeddings) -> str:
+    """Which embeddings these are, so that vectors of two models are never compared."""
+    kind = type(embeddings)
+    model = getattr(embeddings, "model", None) or getattr(embeddings, "model_name", None)
+    return f"{kind.__module__}.{kind.__qualname__}:{model if isinstance(model, str) else ''}"[-180:]

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from agentkit.tools.json_reader import read_json
     from agentkit.tools.python import Execution, PythonInterpreter
-    from agentkit.tools.regex_backtrack import PatternTimeoutError
-    from agentkit.tools.regex_extractor import RegexExtractor
-    from agentkit.tools.regex_match import Match
-    from agentkit.tools.regex_near import NearMiss
-    from agentkit.tools.regex_pattern import Pattern
-    from agentkit.tools.regex_trace import Decision
+    from agentkit.tools.regex.backtracking import PatternTimeoutError
+    from agentkit.tools.regex.extractor import RegexExtractor
+    from agentkit.tools.regex.near_misses import NearMiss
+    from agentkit.tools.regex.pattern import Pattern
+    from agentkit.tools.regex.scanner import Match
+    from agentkit.tools.regex.trace import Decision
     from agentkit.tools.request_builder import RequestBuilder
 
 __all__ = [
@@ -30,14 +30,14 @@ __all__ = [
 ]
 
 _HOME = {
-    "Decision": "agentkit.tools.regex_trace",
+    "Decision": "agentkit.tools.regex.trace",
     "Execution": "agentkit.tools.python",
-    "Match": "agentkit.tools.regex_match",
-    "NearMiss": "agentkit.tools.regex_near",
-    "Pattern": "agentkit.tools.regex_pattern",
-    "PatternTimeoutError": "agentkit.tools.regex_backtrack",
+    "Match": "agentkit.tools.regex.scanner",
+    "NearMiss": "agentkit.tools.regex.near_misses",
+    "Pattern": "agentkit.tools.regex.pattern",
+    "PatternTimeoutError": "agentkit.tools.regex.backtracking",
     "PythonInterpreter": "agentkit.tools.python",
-    "RegexExtractor": "agentkit.tools.regex_extractor",
+    "RegexExtractor": "agentkit.tools.regex.extractor",
     "RequestBuilder": "agentkit.tools.request_builder",
     "read_json": "agentkit.tools.json_reader",
 }

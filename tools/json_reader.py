@@ -13,8 +13,8 @@ import re
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+from agentkit.base.text import shorten
 from agentkit.errors import InputError
-from agentkit.text import shorten
 
 MAX_DEPTH = 100
 """Arrays and objects inside each other; more is an InputError."""

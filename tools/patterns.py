@@ -16,10 +16,10 @@ from importlib import import_module
 from typing import Any
 from urllib.parse import urlsplit
 
+from agentkit.base.text import shorten
 from agentkit.errors import ConfigError
-from agentkit.text import shorten
-from agentkit.tools.regex_checks import isbn as is_isbn
-from agentkit.tools.regex_pattern import Pattern
+from agentkit.tools.regex.checks import isbn as is_isbn
+from agentkit.tools.regex.pattern import Pattern
 
 __all__ = ["amount", "date", "names", "phone", "pick"]
 

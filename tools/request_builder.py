@@ -13,11 +13,11 @@ from typing import Any, ClassVar, Literal
 from langchain_core.tools import BaseTool
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError, create_model
 
+from agentkit.base.text import shorten
 from agentkit.errors import ConfigError, InputError, ModelError
 from agentkit.policy import ToolPolicy
-from agentkit.text import shorten
 from agentkit.tools.json_reader import read_json
-from agentkit.tools.regex_extractor import RegexExtractor
+from agentkit.tools.regex.extractor import RegexExtractor
 
 DESCRIPTION = (
     "Function which, given the query from the user, returns the API requests for the codes in it, ready to send."

@@ -16,8 +16,8 @@ import yaml
 from vcr.persisters.filesystem import CassetteNotFoundError
 from vcr.serialize import deserialize, serialize
 
+from agentkit.base.text import shorten
 from agentkit.errors import CassetteError
-from agentkit.text import shorten
 
 Provenance = Literal["scripted", "live"]
 

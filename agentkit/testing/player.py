@@ -13,9 +13,9 @@ import yaml
 from vcr.cassette import Cassette
 from vcr.record_mode import RecordMode
 
+from agentkit.base.text import shorten
 from agentkit.errors import CassetteError
 from agentkit.testing.cassette_file import CassetteFile, Dumper, body_tree
-from agentkit.text import shorten
 
 MATCH_ON = ("method", "scheme", "host", "port", "path", "query", "body")
 _MAX_DIFF_LINES = 60

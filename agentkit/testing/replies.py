@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from agentkit.base.text import shorten
 from agentkit.errors import InputError
-from agentkit.text import shorten
 
 
 class ScriptError(AssertionError):

@@ -32,9 +32,9 @@ from langchain_core.tools import BaseTool
 from langchain_core.utils.function_calling import convert_to_openai_tool
 from pydantic import PrivateAttr
 
+from agentkit.base.text import shorten
 from agentkit.errors import InputError
 from agentkit.testing.replies import Cite, ScriptedCall, ScriptedReply, ScriptError, as_reply, pieces, place
-from agentkit.text import shorten
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,11 +13,11 @@ from http.server import BaseHTTPRequestHandler
 from types import TracebackType
 from typing import Any, Self
 
+from agentkit.base.text import shorten
 from agentkit.errors import InputError
 from agentkit.testing import wire
 from agentkit.testing.replies import ScriptedReply, ScriptError, as_reply
 from agentkit.testing.v2_rules import problem_with
-from agentkit.text import shorten
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from agentkit.text import shorten
+from agentkit.base.text import shorten
 
 _FIELDS = frozenset(
     {"model", "messages", "stream", "tools", "strict_tools", "tool_choice", "documents", "citation_options"}

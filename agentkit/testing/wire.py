@@ -7,9 +7,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from agentkit.base.text import shorten
 from agentkit.errors import InputError
 from agentkit.testing.replies import Cite, ScriptedReply, pieces, place
-from agentkit.text import shorten
 
 
 @dataclass(frozen=True, slots=True)

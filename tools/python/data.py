@@ -11,9 +11,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any
 
+from agentkit.base.text import shorten
 from agentkit.errors import ConfigError
-from agentkit.text import shorten
-from agentkit.tools.python.workspace import check_data
+from agentkit.tools.python.host.workspace import check_data
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -15,16 +15,16 @@ from langchain_core.runnables import RunnableConfig
 from langchain_core.tools import BaseTool
 from pydantic import BaseModel, Field, PrivateAttr
 
-from agentkit import workers
+from agentkit.base import workers
+from agentkit.base.session_names import check_session
+from agentkit.base.text import clean, shorten
 from agentkit.errors import ConfigError, InputError
 from agentkit.policy import ToolPolicy
-from agentkit.sessions import check_session
-from agentkit.text import clean, shorten
 from agentkit.tools.python.data import DataFiles
 from agentkit.tools.python.execution import Execution, Level
+from agentkit.tools.python.host.sessions import MAX_IDLE_SESSIONS, Sessions
+from agentkit.tools.python.host.walls import Walls, data_bytes
 from agentkit.tools.python.levels import choose
-from agentkit.tools.python.sessions import MAX_IDLE_SESSIONS, Sessions
-from agentkit.tools.python.walls import Walls, data_bytes
 
 DEFAULT_SESSION = "default"
 """The session of a call through LangChain whose config names none."""

@@ -6,11 +6,12 @@ import sys
 from dataclasses import dataclass
 from typing import Any
 
+from agentkit.base.text import shorten
 from agentkit.errors import ConfigError
-from agentkit.text import shorten
-from agentkit.tools.python import bwrap, landlock, seccomp
 from agentkit.tools.python.execution import Isolation, Level
-from agentkit.tools.python.seccomp_filters import FILTERS
+from agentkit.tools.python.guest import landlock, seccomp
+from agentkit.tools.python.guest.seccomp_filters import FILTERS
+from agentkit.tools.python.host import bwrap
 
 LEVELS: tuple[Level, ...] = ("L1", "L2", "L3")
 _L1_MEANS = (

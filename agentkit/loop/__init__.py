@@ -1,0 +1,1 @@
+"""The ReAct loop and its rules: no IO and no clock of its own."""

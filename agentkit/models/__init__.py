@@ -1,0 +1,1 @@
+"""Any chat model as one function: messages in, a `Reply` out."""

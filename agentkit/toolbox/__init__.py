@@ -1,0 +1,1 @@
+"""Calling LangChain tools so that nothing they do ends a run."""

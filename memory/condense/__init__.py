@@ -1,0 +1,1 @@
+"""A turn becomes a memory object, without a model."""

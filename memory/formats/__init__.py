@@ -1,0 +1,1 @@
+"""What the result of a tool is written in: JSON, Python, YAML, XML, tables, keyed lines."""

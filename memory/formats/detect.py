@@ -1,0 +1,124 @@
+"""What a result is, whatever it is written in: JSON, Python's spelling, XML, tables, keyed lines, or these in prose."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any
+
+from agentkit.memory.formats.markup import read_markup
+from agentkit.memory.formats.outline import read_outline
+from agentkit.memory.formats.python_text import read_literal, read_literal_at
+from agentkit.memory.formats.tables import read_table
+
+MAX_JSON_CHARS = 2_000_000
+MAX_DEPTH = 8
+MAX_LABEL_CHARS = 40
+
+_FENCED = re.compile(r"```[\w+-]*[ \t]*\n(.*?)\n?[ \t]*```", re.DOTALL)
+_LABEL = re.compile(r"[^\W\d][\w ]*")
+_OPENING = re.compile(r"[{\[]")
+_TRIES = 5
+
+
+def read(text: str) -> Any:
+    """The tree or the rows that a text spells; None where it is prose, code, or nothing.
+
+    JSON within a text that is JSON is read as well, and so are the blocks of text a tool server wraps its result in.
+    """
+    text = text.strip("\n")
+    bare = text.strip()
+    for reader in (_json, _json_lines, read_literal, read_markup):
+        value = reader(bare)
+        if value is not None:
+            return _opened(value)
+    rows = read_table(text)
+    if rows is not None:
+        return {"rows": rows}
+    value = read_outline(text)
+    return _opened(value if value is not None else _within(bare))
+
+
+def _json(text: str) -> Any:
+    if text[:1] not in ("{", "[") or len(text) > MAX_JSON_CHARS:
+        return None
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+
+
+def _json_lines(text: str) -> dict[str, Any] | None:
+    """The mappings of JSON Lines; None where a line is something else."""
+    lines = text.splitlines()
+    if len(lines) < 2 or len(text) > MAX_JSON_CHARS or not all(line[:1] == "{" and line[-1:] == "}" for line in lines):
+        return None
+    try:
+        return {"rows": [json.loads(line) for line in lines]}
+    except (ValueError, RecursionError):
+        return None
+
+
+def _opened(value: Any, depth: int = 0) -> Any:
+    """A tree whose texts are JSON themselves, or blocks of text, as the tree these spell."""
+    if depth >= MAX_DEPTH or not isinstance(value, (str, dict, list)):
+        return value
+    if isinstance(value, str):
+        inner = _json(value.strip()) if len(value) > 2 else None
+        return value if inner is None else _opened(inner, depth + 1)
+    if isinstance(value, dict):
+        return {key: _opened(inner, depth + 1) for key, inner in value.items()}
+    if value and all(map(_is_block, value)):
+        texts = [block["text"] for block in value]
+        return _read_or_text(texts[0]) if len(texts) == 1 else [_opened(text, depth + 1) for text in texts]
+    return [_opened(inner, depth + 1) for inner in value]
+
+
+def _is_block(item: Any) -> bool:
+    """Whether it is a text as MCP and chat APIs wrap it."""
+    return isinstance(item, dict) and item.get("type") == "text" and isinstance(item.get("text"), str)
+
+
+def _read_or_text(text: str) -> Any:
+    value = read(text)
+    return text if value is None else value
+
+
+def _within(text: str) -> dict[str, Any] | None:
+    """The one tree in a text of which it is the most, and what is said around it."""
+    fences = list(_FENCED.finditer(text))
+    if fences:
+        if len(fences) > 1:
+            return None
+        start, end, value = *fences[0].span(), read(fences[0][1])
+    else:
+        found = _tree_in(text)
+        if found is None:
+            return None
+        start, end, value = found
+    if not isinstance(value, (dict, list)) or not value or 2 * (end - start) < len(text):
+        return None
+    said, behind = text[:start].strip(), text[end:].strip()
+    label = said.removesuffix(":").strip()
+    if not behind and len(label) <= MAX_LABEL_CHARS and _LABEL.fullmatch(label):
+        return {label: value}
+    around = " … ".join(part for part in (said, behind) if part)
+    return {"text": around, **(value if isinstance(value, dict) and "text" not in value else {"result": value})}
+
+
+def _tree_in(text: str) -> tuple[int, int, Any] | None:
+    """The first tree of several values in a text, and where it begins and ends."""
+    decoder = json.JSONDecoder()
+    for tries, match in enumerate(_OPENING.finditer(text, 0, MAX_JSON_CHARS)):
+        if tries == _TRIES or 2 * match.start() > len(text):
+            break
+        try:
+            value, end = decoder.raw_decode(text, match.start())
+        except (ValueError, RecursionError):
+            found = read_literal_at(text, match.start())
+            if found is None:
+                continue
+            value, end = found
+        if isinstance(value, dict) or (isinstance(value, list) and any(isinstance(item, dict) for item in value)):
+            return match.start(), end, value
+    return None

@@ -1,0 +1,1 @@
+"""The memory behind LangChain's own interfaces."""

@@ -1,0 +1,1 @@
+"""Memory objects become chat messages, within a budget."""

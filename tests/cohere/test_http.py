@@ -1,0 +1,323 @@
+"""Streams of Cohere over real connections that pause, break, garble and are walked away from."""
+
+import asyncio
+import json
+import socketserver
+import threading
+
+import pytest
+from langchain_core.messages import HumanMessage
+from pydantic import SecretStr
+
+from agentkit import CohereChat, ModelError
+from agentkit.cohere.retry import RetryPolicy
+from agentkit.testing import CohereServer, reply
+
+QUESTION = [HumanMessage("where?")]
+ONCE = RetryPolicy(max_tries=1)
+WAIT_S = 20  # of a test that fails; none that passes waits
+
+
+class EventServer:
+    """A server whose script is given the socket's `send`; it then waits for the client to hang up."""
+
+    def __init__(self, *scripts, length=None):
+        self.gone = threading.Event()
+        self.requests = 0
+        server = self
+
+        class Handler(socketserver.StreamRequestHandler):
+            def handle(self):
+                size = 0
+                while (line := self.rfile.readline()) not in (b"\r\n", b""):
+                    if line.lower().startswith(b"content-length:"):
+                        size = int(line.split(b":")[1])
+                self.rfile.read(size)
+                script = scripts[min(server.requests, len(scripts) - 1)]
+                server.requests += 1
+                head = f"connection: close\r\ncontent-length: {length}\r\n" if length else ""
+                self.wfile.write(f"HTTP/1.1 200 OK\r\n{head}content-type: text/event-stream\r\n\r\n".encode())
+                self.hangs_up = script(self.send) == "hang up"
+
+            def send(self, data):
+                self.wfile.write(data)
+                self.wfile.flush()
+
+            def finish(self):
+                # Nothing more is sent by a client: a read ends when it has closed the connection.
+                self.connection.settimeout(WAIT_S)
+                if self.hangs_up:
+                    return
+                if self.connection.recv(1) == b"":
+                    server.gone.set()
+
+        class Listener(socketserver.ThreadingTCPServer):
+            daemon_threads = True
+            block_on_close = False
+
+        self._listener = Listener(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{self._listener.server_address[1]}"
+
+    def __enter__(self):
+        threading.Thread(target=self._listener.serve_forever, args=(0.01,), daemon=True).start()
+        return self
+
+    def __exit__(self, *failure):
+        self._listener.shutdown()
+        self._listener.server_close()
+
+
+def chat(server, **settings):
+    settings = {"retry": ONCE, **settings}
+    return CohereChat(model="command-a-03-2025", cohere_api_key=SecretStr("k"), base_url=server.url, **settings)
+
+
+def sse(*events):
+    return "".join(f"data: {json.dumps(e, ensure_ascii=False)}\n\n" for e in events).encode()
+
+
+def text(words):
+    return {"type": "content-delta", "index": 0, "delta": {"message": {"content": {"text": words}}}}
+
+
+START = {"type": "message-start", "id": "r1", "delta": {"message": {"role": "assistant"}}}
+END = {"type": "message-end", "delta": {"finish_reason": "COMPLETE"}}
+DONE = b"data: [DONE]\n\n"
+
+
+async def acollect(model):
+    return [chunk async for chunk in model.astream(QUESTION)]
+
+
+@pytest.fixture(params=["sync", "async"])
+def collect(request):
+    """Streams the whole reply, both ways."""
+    if request.param == "sync":
+        return lambda model: list(model.stream(QUESTION))
+    return lambda model: asyncio.run(acollect(model))
+
+
+def said(chunks):
+    return "".join(chunk.text for chunk in chunks)
+
+
+# --- bytes as the network cuts them ---------------------------------------------------------------------------
+
+
+def test_a_character_cut_in_two_by_the_network(collect):
+    stream = sse(START, text("größe 大阪 😀"), END) + DONE
+    read = threading.Event()
+
+    def script(send):
+        at = stream.index("大".encode()) + 1
+        send(stream[:at])
+        read.wait(0.05)  # so that two reads meet two pieces
+        send(stream[at : at + 1])
+        read.wait(0.05)
+        send(stream[at + 1 :])
+
+    with EventServer(script, length=len(stream)) as server:
+        assert said(collect(chat(server))) == "größe 大阪 😀"
+
+
+def test_the_first_words_are_there_before_the_server_has_sent_the_next():
+    heard = threading.Event()
+
+    def script(send):
+        send(sse(START, text("One")))
+        assert heard.wait(WAIT_S), "the server goes on only when the first words were heard"
+        send(sse(text(" two"), END) + DONE)
+
+    with EventServer(script) as server:
+        stream = chat(server).stream(QUESTION)
+        assert next(stream).text == "One"
+        heard.set()
+        assert said(stream) == " two"
+
+
+def test_the_first_words_are_there_before_the_server_has_sent_the_next_async():
+    heard = threading.Event()
+
+    def script(send):
+        send(sse(START, {"type": "tool-plan-delta", "delta": {"message": {"tool_plan": "I will"}}}))
+        assert heard.wait(WAIT_S)
+        send(sse(text("done"), END) + DONE)
+
+    async def run(model):
+        stream = model.astream(QUESTION)
+        first = await anext(stream)
+        assert first.additional_kwargs == {"tool_plan": "I will"}
+        heard.set()
+        return said([chunk async for chunk in stream])
+
+    with EventServer(script) as server:
+        assert asyncio.run(run(chat(server))) == "done"
+
+
+def test_comments_other_fields_and_unknown_events_are_passed_over(collect):
+    stream = b": ping\n\nretry: 10\nid: 7\nevent: x\n\nnonsense\n" + sse(START, {"type": "debug", "prompt": "p"})
+    stream += b": ping\r\n\r\n" + sse({"type": "brand-new-event", "delta": {"message": {"content": "?"}}}, text("all"))
+    stream += sse(END) + DONE
+    with EventServer(lambda send: send(stream), length=len(stream)) as server:
+        assert said(collect(chat(server))) == "all"
+
+
+# --- cut off --------------------------------------------------------------------------------------------------
+
+
+def test_a_connection_cut_in_mid_stream(collect):
+    scripted = reply("One two three four.", cut_after=5)
+    with CohereServer([scripted]) as server:
+        seen = []
+
+        def run(model):
+            for chunk in model.stream(QUESTION):
+                seen.append(chunk.text)
+
+        with pytest.raises(ModelError, match=r"cut the reply off after 13 characters in 5 events: .*run again"):
+            collect(chat(server))
+        server.script.append(scripted)
+        with pytest.raises(ModelError):
+            run(chat(server))
+    assert "".join(seen) == "One two three", "what came is not withheld"
+
+
+def test_a_stream_that_ends_politely_before_the_reply_does(collect):
+    stream = sse(START, text("Half an answ")) + DONE
+    with (
+        EventServer(lambda send: send(stream), length=len(stream)) as server,
+        pytest.raises(ModelError, match="after 12 characters in 2 events: the stream ended before the reply"),
+    ):
+        collect(chat(server))
+
+
+@pytest.mark.parametrize("line", ['{"type": "content-del', "[1]", "null", '"text"'])
+def test_an_event_that_is_no_json_object(collect, line):
+    stream = sse(START, text("One")) + f"data: {line}\n\n".encode() + sse(END)
+    with (
+        EventServer(lambda send: send(stream), length=len(stream)) as server,
+        pytest.raises(ModelError, match="after 3 characters in 2 events: an event is not a JSON object"),
+    ):
+        collect(chat(server))
+
+
+def test_an_event_of_a_wrong_form(collect):
+    bad = {"type": "tool-call-start", "index": 0, "delta": {"message": {"tool_calls": {"function": "f"}}}}
+    stream = sse(START, text("One"), bad, END)
+    with (
+        EventServer(lambda send: send(stream), length=len(stream)) as server,
+        pytest.raises(ModelError, match="an event has an unknown form"),
+    ):
+        collect(chat(server))
+
+
+def test_a_reply_that_is_complete_is_not_lost_to_a_connection_that_breaks_after_it(collect):
+    stream = sse(START, text("All."), END)
+
+    def script(send):
+        send(stream)
+        return "hang up"
+
+    with EventServer(script, length=len(stream) + 100) as server:
+        assert said(collect(chat(server))) == "All."
+
+
+def test_a_server_that_falls_silent_in_mid_stream(collect):
+    silent = threading.Event()
+
+    def script(send):
+        send(sse(START, text("One")))
+        silent.wait(WAIT_S)
+
+    with (
+        EventServer(script) as server,
+        pytest.raises(ModelError, match=r"after 3 characters in 2 events: did not answer in time \(ReadTimeout\)"),
+    ):
+        collect(chat(server, timeout_seconds=1))
+    silent.set()
+
+
+# --- walked away from -----------------------------------------------------------------------------------------
+
+
+def endless(send):
+    send(sse(START, text("One"), text(" two")))
+
+
+def test_a_closed_stream_closes_the_connection():
+    with EventServer(endless) as server:
+        stream = chat(server).bind(seed=1).stream(QUESTION)
+        assert next(stream).text == "One"
+        assert not server.gone.is_set()
+        stream.close()
+        assert server.gone.wait(WAIT_S)
+
+
+def test_a_stream_left_by_an_exception_closes_the_connection():
+    with EventServer(endless) as server:
+        with pytest.raises(ZeroDivisionError):
+            for _ in chat(server).stream(QUESTION):
+                1 / 0  # noqa: B018
+        assert server.gone.wait(WAIT_S)
+
+
+async def until(event):
+    assert await asyncio.to_thread(event.wait, WAIT_S)
+
+
+def test_a_closed_async_stream_closes_the_connection():
+    async def run(server):
+        stream = chat(server).bind(seed=1).astream(QUESTION)
+        assert (await anext(stream)).text == "One"
+        await stream.aclose()
+        await until(server.gone)
+
+    with EventServer(endless) as server:
+        asyncio.run(run(server))
+
+
+def test_a_cancelled_async_stream_closes_the_connection():
+    async def run(server):
+        heard = asyncio.Event()
+
+        async def listen():
+            async for _ in chat(server).astream(QUESTION):
+                heard.set()
+
+        task = asyncio.create_task(listen())
+        await heard.wait()
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        await until(server.gone)
+
+    with EventServer(endless) as server:
+        asyncio.run(run(server))
+
+
+# --- connections ----------------------------------------------------------------------------------------------
+
+
+def test_a_stream_read_to_its_end_leaves_the_connection_for_the_next():
+    with CohereServer(["One."] * 3, keep_alive=True) as server:
+        model = chat(server)
+        for _ in range(3):
+            assert said(model.stream(QUESTION)) == "One."
+        pool = model.client._client_wrapper.httpx_client.httpx_client._transport._pool
+        assert len(pool.connections) == 1
+        model.client._client_wrapper.httpx_client.httpx_client.close()
+
+
+def test_one_model_in_several_event_loops():
+    loops = [asyncio.new_event_loop(), asyncio.new_event_loop()]
+    with CohereServer(["One."] * 6, keep_alive=True) as server:
+        model = chat(server)
+        for loop in (*loops, loops[0]):
+            assert said(loop.run_until_complete(acollect(model))) == "One."
+            assert loop.run_until_complete(model.ainvoke(QUESTION)).text == "One."
+        for loop in loops:
+            http = model._async_clients._of[loop].httpx_client
+            assert len(http._transport._pool.connections) == 1
+            loop.run_until_complete(http.aclose())
+            loop.run_until_complete(asyncio.sleep(0))
+            loop.close()

@@ -1,0 +1,1 @@
+"""The regex extractor: exact codes out of a text."""

@@ -1,0 +1,310 @@
+"""The regex extractor: exact codes out of a text, as a tool for an agent and as a plain function.
+
+What is found is decided by patterns and by nothing else: a code that is too long, glued to something or
+broken over a line gives no value, never a shortened one, and is told as a near miss.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from langchain_core.tools import BaseTool
+from pydantic import BaseModel, Field, PrivateAttr
+
+from agentkit.base.text import shorten
+from agentkit.errors import ConfigError, InputError
+from agentkit.policy import ToolPolicy
+from agentkit.tools.regex.backtracking import PatternTimeoutError
+from agentkit.tools.regex.leftover import check_filler, rest_of
+from agentkit.tools.regex.near_misses import NearMiss, find_near_misses
+from agentkit.tools.regex.pattern import Pattern, load_file
+from agentkit.tools.regex.scanner import Match, Scanner
+from agentkit.tools.regex.text_view import View
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from agentkit.tools.regex.trace import Decision
+
+DESCRIPTION = "Function which, given the query from the user, returns a dictionary parameter:value."
+"""What a model is told about the tool, unless the caller says otherwise."""
+
+MAX_CHARS = 64 * 1024 * 1024
+"""The longest text, in characters; a longer one is an InputError."""
+
+MAX_TOLD = 5
+"""Near misses a model is told of in one result; `near_misses` gives all."""
+
+
+class _Arguments(BaseModel):
+    user_query: str = Field(
+        strict=True,
+        description=(
+            "This is the full input query as received from the user. Do not truncate or modify the query in any way."
+        ),
+    )
+
+
+class RegexExtractor(BaseTool):
+    """Finds codes by their patterns, in time linear in the text (the one exception is told at `Pattern.regex`).
+
+    Use it as a tool (``extractor.invoke({"user_query": text})``) or directly (``extractor.values(text)``).
+    It keeps no state between calls and may be shared by threads.
+
+    Attributes:
+        patterns: The patterns, in declared order, which is the order of the keys in `values`.
+        policy: No time limit: the work is linear and the text limited to `MAX_CHARS` characters.
+        question_argument: The argument that is the user's own message; see `Agent`'s ``prefetch``.
+    """
+
+    policy: ClassVar[ToolPolicy] = ToolPolicy(timeout_s=None)
+    question_argument: ClassVar[str] = "user_query"
+    _scanner: Scanner = PrivateAttr()
+    _filler: frozenset[str] = PrivateAttr()
+
+    def __init__(
+        self,
+        patterns: Iterable[Pattern],
+        *,
+        name: str = "regex_extractor",
+        description: str = DESCRIPTION,
+        filler: Iterable[str] = (),
+        min_score: float = 0.0,
+        **options: Any,
+    ) -> None:
+        """Compile the patterns and hold them against their examples.
+
+        Args:
+            patterns: At least one; names must differ.
+            name: The tool's name as the model sees it.
+            description: What the model is told the tool does.
+            filler: Words that ask for nothing by themselves, in any case, such as "look", "for" and "and": a text
+                of codes and these is covered (`covers`).
+            min_score: Matches with a lower score are near misses; 0 takes them all.
+            **options: Fields of LangChain's BaseTool, such as ``tags`` or ``callbacks``.
+
+        Raises:
+            ConfigError: No pattern, two of one name, or an example that does not hold.
+        """
+        super().__init__(name=name, description=description, args_schema=_Arguments, **options)
+        self._filler = check_filler(filler)
+        self._scanner = Scanner(_checked(patterns), _checked_score(min_score))
+        _check_examples(self._scanner)
+
+    @classmethod
+    def from_toml(
+        cls, path: str | Path, *, name: str = "regex_extractor", description: str = DESCRIPTION
+    ) -> RegexExtractor:
+        """An extractor for the patterns of a TOML file, one ``[[pattern]]`` table each.
+
+        Args:
+            path: The file.
+            name: The tool's name as the model sees it.
+            description: What the model is told the tool does.
+
+        Raises:
+            ConfigError: The file cannot be read, or a pattern in it cannot work; file, pattern and field are named.
+        """
+        file = load_file(path)
+        try:
+            return cls(file.patterns, name=name, description=description, filler=file.filler, min_score=file.min_score)
+        except ConfigError as error:
+            raise ConfigError(f"{path}: {error}") from error
+
+    @property
+    def patterns(self) -> tuple[Pattern, ...]:
+        """The patterns, in declared order."""
+        return self._scanner.patterns
+
+    def extract(self, text: str) -> list[Match]:
+        """Every code in `text`, in order of appearance; of equal values the first, unless ``unique=False``.
+
+        Args:
+            text: Any text, NUL and lone surrogates included, of at most `MAX_CHARS` characters.
+
+        Raises:
+            InputError: `text` is no string, or too long.
+        """
+        _check_text(text)
+        return self._scanner.matches(self._scanner.scan(View(text)).found, text)
+
+    def values(self, text: str) -> dict[str, list[str]]:
+        """The values of `extract` under their parameters; a parameter without a value is left out.
+
+        Keys come in the order in which the patterns were declared, values in order of appearance.
+
+        Raises:
+            InputError: `text` is no string, or too long.
+        """
+        _check_text(text)
+        return self._values(text, None)
+
+    def _values(self, text: str, given_up: list[PatternTimeoutError] | None) -> dict[str, list[str]]:
+        kept, _ = self._scanner.limited(self._scanner.scan(View(text), given_up=given_up).found)
+        values: dict[str, list[str]] = {pattern.key: [] for pattern in self.patterns}
+        keys = [pattern.key for pattern in self.patterns]
+        for _, _, order, value, _ in kept:
+            values[keys[order]].append(value)
+        return {key: listed for key, listed in values.items() if listed}
+
+    def near_misses(self, text: str) -> list[NearMiss]:
+        """What in `text` looks like a code and is none, in order of appearance, each with the reason.
+
+        Raises:
+            InputError: `text` is no string, or too long.
+        """
+        _check_text(text)
+        return find_near_misses(self._scanner, text)
+
+    def trace(self, text: str) -> list[Decision]:
+        """Every candidate in `text`, what became of it and why, by place; each prints as one line.
+
+        A pattern that runs out of time is told here rather than raised.
+
+        Raises:
+            InputError: `text` is no string, or too long.
+        """
+        from agentkit.tools.regex.trace import decisions
+
+        _check_text(text)
+        return decisions(self._scanner, text)
+
+    def rest(self, text: str) -> list[str]:
+        """What `text` holds beside its codes and the filler: words, and characters that may mean something.
+
+        Raises:
+            InputError: `text` is no string, or too long.
+            PatternTimeoutError: A pattern with the engine "regex" ran out of time.
+        """
+        _check_text(text)
+        return rest_of(text, [(item[0], item[1]) for item in self._scanner.scan(View(text)).found], self._filler)
+
+    def covers(self, text: str) -> bool:
+        """Whether a program alone can answer `text`: it holds codes and filler, and nothing else.
+
+        A near miss, a code with a warning or one left out by `max_matches` is something else: those want a reader.
+
+        Raises:
+            InputError: `text` is no string, or too long.
+        """
+        try:
+            matches = self.extract(text)
+            if not matches or any(match.warnings for match in matches) or self.rest(text):
+                return False
+            return not self.near_misses(text)
+        except PatternTimeoutError:
+            return False
+
+    def frame(self, texts: pd.Series[Any] | Iterable[Any]) -> pd.DataFrame:
+        """The codes of a column of texts: one row for each, as `extract` gives them for each text.
+
+        Args:
+            texts: A pandas Series, or any iterable of texts; a missing value holds no code.
+
+        Returns:
+            A frame with the columns row (the label in the Series, or the place in the iterable), parameter, value,
+            raw, start, end, pattern, score and id.
+
+        Raises:
+            InputError: No column, or a cell that is neither text nor missing; the row is named.
+        """
+        from agentkit.tools.regex.frames import matches_frame
+
+        return matches_frame(texts, self.extract)
+
+    def columns(self, texts: pd.Series[Any] | Iterable[Any]) -> pd.DataFrame:
+        """As `frame`, but with one row for each text and one column for each parameter, holding a list of values.
+
+        The index is that of `texts`, so that ``table.join(extractor.columns(table["text"]))`` works.
+
+        Raises:
+            InputError: No column, or a cell that is neither text nor missing; the row is named.
+        """
+        from agentkit.tools.regex.frames import values_frame
+
+        return values_frame(texts, self.values, [pattern.key for pattern in self.patterns])
+
+    def _run(self, user_query: str) -> dict[str, list[str]]:
+        _check_text(user_query)
+        given_up: list[PatternTimeoutError] = []
+        values = self._values(user_query, given_up)
+        # A model must not take what was not searched, or what was left out, for what is not there.
+        warnings = [str(error) for error in given_up] or self.left_out(user_query)
+        return {**values, "warnings": warnings} if warnings else values
+
+    def left_out(self, text: str) -> list[str]:
+        """What a model is told of the near misses of `text`: a line for each, of at most `MAX_TOLD`; mostly none.
+
+        Raises:
+            InputError: `text` is no string, or too long.
+        """
+        _check_text(text)
+        try:
+            misses = find_near_misses(self._scanner, text)
+        except PatternTimeoutError as error:
+            return [str(error)]
+        told = [f"{miss.parameter} {shorten(miss.raw)!r} is left out: it {miss.reason}" for miss in misses[:MAX_TOLD]]
+        more = len(misses) - MAX_TOLD
+        return [*told, f"and {more} more like these"] if more > 0 else told
+
+
+def _checked(patterns: Iterable[Pattern]) -> list[Pattern]:
+    if isinstance(patterns, (str, bytes, Pattern)) or not isinstance(patterns, Iterable):
+        raise ConfigError(
+            f"RegexExtractor takes a list of Pattern, got {type(patterns).__name__}: write [Pattern(...)]."
+        )
+    listed = list(patterns)
+    for pattern in listed:
+        if not isinstance(pattern, Pattern):
+            raise ConfigError(
+                f"RegexExtractor takes Pattern objects, got {shorten(repr(pattern))}: write Pattern(...)."
+            )
+    if not listed:
+        raise ConfigError("RegexExtractor got no pattern: give at least one.")
+    _check_names(listed)
+    return listed
+
+
+def _checked_score(min_score: object) -> float:
+    if isinstance(min_score, bool) or not isinstance(min_score, (int, float)) or not 0 <= min_score <= 1:
+        raise ConfigError(f"min_score is {shorten(repr(min_score))}: give a number from 0 to 1.")
+    return float(min_score)
+
+
+def _check_examples(scanner: Scanner) -> None:
+    """Hold every pattern, alone, against its examples and non-examples."""
+    for pattern in scanner.patterns:
+        alone = Scanner([pattern], scanner.min_score) if pattern.examples or pattern.non_examples else scanner
+        for example in pattern.examples:
+            if not alone.scan(View(example)).found:
+                reasons = "; ".join(r.reason for r in alone.scan(View(example), keep_rejected=True).rejected)
+                because = f" ({reasons})" if reasons else ""
+                raise pattern.error(
+                    "examples", example, f"nothing is found in it{because}; mend the regex or the example"
+                )
+        for example in pattern.non_examples:
+            for _, _, _, value, _ in alone.scan(View(example)).found:
+                problem = f"{shorten(value)!r} is found in it; make the regex stricter or take the example out"
+                raise pattern.error("non_examples", example, problem)
+
+
+def _check_names(patterns: list[Pattern]) -> None:
+    """Two patterns must not share a name."""
+    names: set[str] = set()
+    for pattern in patterns:
+        if pattern.name in names:
+            raise pattern.error("name", pattern.name, "two patterns have it; rename one (they may share a parameter)")
+        if pattern.key == "warnings":
+            raise pattern.error("parameter", "warnings", "a result lists its near misses under this key; take another")
+        names.add(pattern.name)
+
+
+def _check_text(text: object) -> None:
+    if isinstance(text, (bytes, bytearray, memoryview)):
+        raise InputError(f"The text is {type(text).__name__}, not str: decode it first, as in data.decode('utf-8').")
+    if not isinstance(text, str):
+        raise InputError(f"The text is {type(text).__name__} ({shorten(repr(text))}), not str: pass one string.")
+    if len(text) > MAX_CHARS:
+        raise InputError(f"The text has {len(text)} characters, the limit is {MAX_CHARS}: extract from parts of it.")
