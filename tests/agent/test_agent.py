@@ -7,6 +7,7 @@ from langchain_core.callbacks import BaseCallbackHandler
 from langchain_core.messages import AIMessage, HumanMessage, SystemMessage
 from langchain_core.runnables import RunnableConfig
 from langchain_core.tools import tool
+from support.tools import add
 
 import agentkit
 import agentkit.memory
@@ -26,11 +27,6 @@ from agentkit import (
 )
 from agentkit.memory import Memory
 from agentkit.testing import ScriptedChat, reply
-
-
-@tool(description="Add two integers.")
-def add(a: int, b: int) -> int:
-    return a + b
 
 
 @tool(description="Find codes.")

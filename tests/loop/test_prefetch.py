@@ -4,27 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import json
-from pathlib import Path
 from typing import Any
 
 import pytest
 from langchain_core.messages import AIMessage, HumanMessage, SystemMessage, ToolMessage
 from langchain_core.tools import tool
+from support.product_codes import CODES, QUERIES
 
 from agentkit import Agent, ConfigError, GroundingError, Limits, ModelError, Usage
 from agentkit.memory import Memory
 from agentkit.testing import CohereServer, ScriptedChat, cite, reply
 from agentkit.tools import Pattern, RegexExtractor, RequestBuilder
 
-CODES = RegexExtractor.from_toml(Path(__file__).parents[2] / "examples" / "product_codes.toml")
 FILLER = ["Look", "for", "and", "nmg", "ref", "id", "retrieve"]
 COVERING = RegexExtractor(CODES.patterns, filler=FILLER)
 
-QUERIES = [
-    "Look for urn:75f2b737-06dd-4399-9206-a6c11b65138e, GLCMS004AGTCAMIS; 0000234GLCMS0100ANORAKCAA, GLCHL000CGUCHALE",
-    "I need tennis products",
-    "Look for GLBRL0000GACHALE, nmg 0000234GLCZD0000GUREDTOAA and car products",
-]
 ANSWERS = ['[{"objref": ["GLCMS004AGTCAMIS"]}]', '[{"taxonomies": ["SPORT"]}]', '[{"taxonomies": ["CARS"]}]']
 CODE, OTHER, INVENTED = "GLCMS004AGTCAMIS", "GLCHL000CGUCHALE", "GLXXX999XXXXXXXX"
 
