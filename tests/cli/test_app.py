@@ -275,7 +275,7 @@ def test_a_person_can_chat_on_after_a_model_error_and_sees_colours(serve, folder
         _, err = chat.communicate()
     os.close(ours)
     assert chat.returncode == 0
-    assert err.startswith(b"Ask a question a line; Ctrl-D ends the chat.\nagentkit: ") and b"no such thing" in err
+    assert err.startswith(b"Ask one question per line; Ctrl-D ends the chat.\nagentkit: ") and b"no such thing" in err
     assert "\x1b[1m> Entering new agent chain..." in shown
     assert "Answer: Hello." in shown
 
@@ -484,6 +484,6 @@ def test_piped_questions_stop_at_the_first_error_and_keep_what_was_answered(cli,
     serve("Hello.", reply(status=400, body={"message": "no"}))
     code, out, err = cli("chat", "--session", "s", stdin=b"one\ntwo\nthree\n")
     assert (code, out.count("> Finished chain.")) == (2, 1)
-    assert err.startswith("Kept in agentkit.db. Go on with: --session s") and "\nagentkit: " in err
+    assert err.startswith("Kept in agentkit.db. Continue with: --session s") and "\nagentkit: " in err
     assert "Traceback" not in err
     assert stored("agentkit.db", Memory.turns, "s")[0].output == "Hello."
