@@ -1,9 +1,9 @@
 """The edge to the chat model, over real HTTP: what is sent, and what is made of what comes back."""
 
 import asyncio
-import json
 
 import pytest
+from inline_snapshot import snapshot
 from langchain_cohere import ChatCohere
 from langchain_core.language_models import FakeListChatModel
 from langchain_core.messages import AIMessage, HumanMessage, SystemMessage, ToolMessage
@@ -69,40 +69,64 @@ def test_what_is_sent(cohere_at):
         ]
         ask(edge, said)
     first, second = (r.body for r in server.requests)
-    assert (first["model"], first["temperature"]) == ("command-a-03-2025", 0)
-    (sent_tool,) = first["tools"]
-    parameters = sent_tool["function"]["parameters"]
-    assert sent_tool["function"]["description"] == "Look a place up."
-    assert parameters["required"] == ["place"]
-    assert parameters["properties"]["place"]["properties"]["tags"] == {
-        "type": "array",
-        "items": {"type": "string"},
-        "default": [],
-    }
-    assert second["messages"] == [
-        {"role": "system", "content": "be exact"},
-        {"role": "user", "content": "where?"},
-        {
-            "role": "assistant",
-            "tool_plan": "I will look it up.",
-            "content": [{"type": "thinking", "thinking": "Which place?"}],
-            "tool_calls": [
+    assert [first, second["messages"]] == snapshot(
+        [
+            {
+                "model": "command-a-03-2025",
+                "messages": [{"role": "user", "content": "where?"}],
+                "temperature": 0.0,
+                "tools": [
+                    {
+                        "type": "function",
+                        "function": {
+                            "name": "look_up",
+                            "description": "Look a place up.",
+                            "parameters": {
+                                "properties": {
+                                    "place": {
+                                        "properties": {
+                                            "name": {"type": "string"},
+                                            "tags": {"default": [], "items": {"type": "string"}, "type": "array"},
+                                        },
+                                        "required": ["name"],
+                                        "type": "object",
+                                    },
+                                    "depth": {"default": 1, "type": "integer"},
+                                },
+                                "required": ["place"],
+                                "type": "object",
+                            },
+                        },
+                    }
+                ],
+                "stream": False,
+            },
+            [
+                {"role": "system", "content": "be exact"},
+                {"role": "user", "content": "where?"},
                 {
-                    "id": got.calls[0].id,
-                    "type": "function",
-                    "function": {
-                        "name": "look_up",
-                        "arguments": json.dumps(got.calls[0].arguments, ensure_ascii=False),
-                    },
-                }
+                    "role": "assistant",
+                    "tool_plan": "I will look it up.",
+                    "content": [{"type": "thinking", "thinking": "Which place?"}],
+                    "tool_calls": [
+                        {
+                            "id": "look_up_0001",
+                            "type": "function",
+                            "function": {
+                                "name": "look_up",
+                                "arguments": '{"place": {"name": "Osaka", "tags": ["größe"]}}',
+                            },
+                        }
+                    ],
+                },
+                {
+                    "role": "tool",
+                    "tool_call_id": "look_up_0001",
+                    "content": [{"type": "document", "document": {"data": {"output": "found"}}}],
+                },
             ],
-        },
-        {
-            "role": "tool",
-            "tool_call_id": got.calls[0].id,
-            "content": [{"type": "document", "document": {"data": {"output": "found"}}}],
-        },
-    ]
+        ]
+    )
 
 
 def test_a_plan_is_never_invented():

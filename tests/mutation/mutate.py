@@ -51,14 +51,15 @@ class Subject:
     tests: tuple[str, ...]
 
 
+RUNS = ("tests/agent/test_agent.py", "tests/agent/test_run_*.py", "tests/agent/test_resume.py")
 SUBJECTS = {
-    "loop": Subject(("agentkit/loop/*.py",), ("tests/loop", "tests/agent", "tests/run")),
-    "toolbox": Subject(("agentkit/toolbox/*.py",), ("tests/toolbox", "tests/agent", "tests/run")),
-    "store": Subject(("memory/store/*.py",), ("tests/memory/store", "tests/memory/test_*.py", "tests/agent")),
+    "loop": Subject(("agentkit/loop/*.py",), ("tests/loop", *RUNS)),
+    "toolbox": Subject(("agentkit/toolbox/*.py",), ("tests/toolbox", *RUNS)),
+    "store": Subject(("memory/store/*.py",), ("tests/memory/store", "tests/memory/test_*.py")),
     "regex": Subject(
         ("tools/regex/scanner.py", "tools/regex/candidates.py", "tools/regex/boundaries.py"), ("tests/tools/regex",)
     ),
-    "http": Subject(("agentkit/cohere/http.py", "agentkit/cohere/retry.py"), ("tests/cohere", "tests/agent")),
+    "http": Subject(("agentkit/cohere/http.py", "agentkit/cohere/retry.py"), ("tests/cohere", RUNS[1])),
 }
 
 
@@ -187,7 +188,7 @@ def survivors(work: Sequence[tuple[str, Mutant]], workers: int | None = None) ->
         for number in range(workers):
             copies.put(_copy_of_tree(Path(folder) / str(number)))
         for subject in sorted({subject for subject, _ in work}):
-            assert _tests_pass(Path(folder) / "0", subject), f"the tests of {subject} fail without a change"
+            assert _tests_pass(Path(folder) / "0", subject, quiet=False), f"{subject}: its tests fail without a change"
         unnoticed = list(pool.map(is_unnoticed, work))
     return [mutant for (_, mutant), is_alive in zip(work, unnoticed, strict=True) if is_alive]
 
@@ -216,15 +217,14 @@ def _passes_with(copy: Path, subject: str, mutant: Mutant) -> bool:
         file.write_bytes((ROOT / mutant.file).read_bytes())
 
 
-def _tests_pass(copy: Path, subject: str) -> bool:
+def _tests_pass(copy: Path, subject: str, *, quiet: bool = True) -> bool:
     tests = [str(path) for pattern in SUBJECTS[subject].tests for path in sorted(copy.glob(pattern))]
     options = ["-x", "-q", "-p", "no:randomly", "-p", "no:cacheprovider", "-p", "no:xdist", "--hypothesis-seed=0"]
     options += ["-m", "not soak and not postgres", "--timeout", str(TEST_TIMEOUT_S)]
     env = {**os.environ, "PYTHONPATH": str(copy), "PYTHONDONTWRITEBYTECODE": "1"}
     command = [sys.executable, "-m", "pytest", *options, *tests]
-    run = subprocess.Popen(
-        command, cwd=copy, env=env, stdout=subprocess.DEVNULL, stderr=subprocess.STDOUT, start_new_session=True
-    )
+    output = subprocess.DEVNULL if quiet else None
+    run = subprocess.Popen(command, cwd=copy, env=env, stdout=output, stderr=output, start_new_session=True)
     try:
         return run.wait(RUN_TIMEOUT_S) == 0
     except subprocess.TimeoutExpired:
