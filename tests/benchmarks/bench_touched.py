@@ -31,7 +31,7 @@ BUDGET_TOKENS = 300  # about half of what ten such turns take, so the budget has
 
 
 class OneCall(BaseChatModel):
-    """Asks for one sum, then answers."""
+    """A model that asks for one sum, then answers."""
 
     @property
     def _llm_type(self) -> str:

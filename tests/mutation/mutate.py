@@ -24,6 +24,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import cache
 from itertools import zip_longest
 from pathlib import Path
 from queue import SimpleQueue
@@ -63,6 +64,11 @@ SUBJECTS = {
 }
 
 
+@cache
+def _source(file: str) -> bytes:
+    return (ROOT / file).read_bytes()
+
+
 @dataclass(frozen=True)
 class Mutant:
     """One change: the bytes from `start` to `end` of `file` replaced by `text`."""
@@ -75,24 +81,24 @@ class Mutant:
 
     def applied(self) -> bytes:
         """Return the changed content of the file."""
-        source = (ROOT / self.file).read_bytes()
+        source = _source(self.file)
         return source[: self.start] + self.text.encode() + source[self.end :]
 
     def lines(self) -> tuple[str, str]:
         """Return the lines that differ, before and after, with single spaces."""
-        source = (ROOT / self.file).read_bytes()
+        source = _source(self.file)
         first, last = source.rfind(b"\n", 0, self.start) + 1, source.index(b"\n", self.end)
         after = source[first : self.start] + self.text.encode() + source[self.end : last]
         return " ".join(source[first:last].decode().split()), " ".join(after.decode().split())
 
     def __str__(self) -> str:
-        number = (ROOT / self.file).read_bytes().count(b"\n", 0, self.start) + 1
+        number = _source(self.file).count(b"\n", 0, self.start) + 1
         return "{}:{}\n- {}\n+ {}".format(self.file, number, *self.lines())
 
 
 def mutants(file: str) -> Iterator[Mutant]:
     """Yield every change that can be made to a file."""
-    source = (ROOT / file).read_bytes()
+    source = _source(file)
     starts = [0]
     for line in source.splitlines(keepends=True):
         starts.append(starts[-1] + len(line))
@@ -214,7 +220,7 @@ def _passes_with(copy: Path, subject: str, mutant: Mutant) -> bool:
     try:
         return _tests_pass(copy, subject)
     finally:
-        file.write_bytes((ROOT / mutant.file).read_bytes())
+        file.write_bytes(_source(mutant.file))
 
 
 def _tests_pass(copy: Path, subject: str, *, quiet: bool = True) -> bool:
