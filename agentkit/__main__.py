@@ -1,4 +1,4 @@
-"""Makes ``python -m agentkit`` the same as the ``agentkit`` command."""
+"""Make ``python -m agentkit`` the same as the ``agentkit`` command."""
 
 from agentkit.cli.app import main
 

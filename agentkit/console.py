@@ -1,7 +1,7 @@
-"""Shows a turn the way Cohere's cookbooks print a run: plan, call, observation, documents, answers.
+"""A turn printed the way Cohere's cookbooks print a run: plan, call, observation, documents, answers.
 
-What a model or a tool wrote is shown, never obeyed: no markup is read in it, and characters that steer a
-terminal are spelled out. A terminal gets colours; a file or a pipe gets the same text without, unwrapped.
+Text of a model or a tool is printed as it is: no markup is read in it, and control characters are escaped. A terminal
+gets colours; a file or a pipe gets the same text without colours, unwrapped.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.segment import Segment, Segments
 from rich.style import Style
 
-from agentkit.base.terminal import neutral
+from agentkit.base.terminal import escape_controls
 from agentkit.turn import StopReason
 
 if TYPE_CHECKING:
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from agentkit.turn import Step, Turn
 
+# Results that hold nothing, which are not listed as relevant documents.
 _NO_CONTENT = frozenset({"", "{}", "[]", "()", '""', "''", "None", "null"})
 _STYLES = {
     "frame": Style(bold=True),
@@ -37,24 +38,24 @@ _STOPPED: dict[StopReason, str] = {
     "max_seconds": "the run reached its limit of seconds",
     "max_total_tokens": "the run reached its limit of tokens",
     "max_cost": "the run reached its limit of cost",
-    "repeated_failure": "a tool failed in the same way again and again",
+    "repeated_failure": "a tool failed repeatedly in the same way",
     "max_tokens": "the model's reply was cut at its token limit",
     "model_error": "the model ended with an error",
     "empty_reply": "the model ended without an answer",
     "call_as_text": "the model wrote a tool call as text",
-    "invalid_output": "the answer is not of the wanted form",
+    "invalid_output": "the answer does not have the requested form",
     "needs_approval": "calls wait for a person's approval",
-    "refused": "a hook refused to go on",
-    "interrupted": "the run was broken off",
+    "refused": "a hook refused to continue",
+    "interrupted": "the run was interrupted before it ended",
 }
 _ROLES = {"human": "user", "ai": "assistant"}
 
 _Part = tuple[str, str]
-"""The name of a style and the text, with its line ends, to show in it."""
+"""The name of a style, and the text (with its line ends) printed in it."""
 
 
 def turn_text(turn: Turn) -> str:
-    """The turn as the cookbooks print it, without colours, each part on its own line or lines."""
+    """Return the turn as the cookbooks print it, without colours, each part on its own line or lines."""
     return "".join(text for _, text in _turn_parts(turn))
 
 
@@ -63,13 +64,13 @@ def render_turn(turn: Turn, console: Console | None = None) -> None:
 
     Args:
         turn: The turn.
-        console: Where to; None means standard output.
+        console: Where to print; None means standard output.
     """
     _print(_turn_parts(turn), console)
 
 
 def messages_text(messages: Iterable[BaseMessage]) -> str:
-    """A message list, one ``role: text`` after the other, with the calls an assistant message asks for."""
+    """Return the messages as lines of ``role: text``, each assistant message followed by its tool calls."""
     return "".join(text for _, text in _message_parts(messages))
 
 
@@ -78,7 +79,7 @@ def render_messages(messages: Iterable[BaseMessage], console: Console | None = N
 
     Args:
         messages: LangChain messages, such as what a memory replays.
-        console: Where to; None means standard output.
+        console: Where to print; None means standard output.
     """
     _print(_message_parts(messages), console)
 
@@ -131,8 +132,8 @@ def _message_parts(messages: Iterable[BaseMessage]) -> list[_Part]:
     for message in messages:
         parts.append(("note", f"{_ROLES.get(message.type, message.type)}: "))
         parts.append(("answer", _line(_content_text(message.content))))
-        for call in getattr(message, "tool_calls", ()):
-            parts.append(("call", _line(repr({"tool_name": call["name"], "parameters": call["args"]}))))
+        calls = getattr(message, "tool_calls", ())
+        parts += [("call", _line(repr({"tool_name": call["name"], "parameters": call["args"]}))) for call in calls]
     return parts
 
 
@@ -143,11 +144,11 @@ def _content_text(content: str | list[Any]) -> str:
 
 
 def _line(text: str) -> str:
-    text = neutral(text)
+    text = escape_controls(text)
     return text if text.endswith("\n") else f"{text}\n"
 
 
 def _print(parts: Iterable[_Part], console: Console | None) -> None:
-    # Segments, because every other way to print through rich expands tabs or reads something into the text.
+    # Segments: every other way to print through rich expands tabs, wraps lines or reads markup in the text.
     segments = Segments([Segment(text, _STYLES[style]) for style, text in parts])
     (console or Console()).print(segments, soft_wrap=True, end="")

@@ -1,7 +1,7 @@
-"""The extractor and the interpreter, or any LangChain tools, as a server of the Model Context Protocol.
+"""A server of the Model Context Protocol for the extractor and the interpreter, or any LangChain tools.
 
 One connection over standard input and output is one session of the interpreter; it ends with the connection. Calls go
-through the same toolbox as an agent's: what fails comes back as text that says what was wrong and what exists.
+through the same toolbox as an agent's: an error comes back as text that says what was wrong and what exists.
 """
 
 from __future__ import annotations
@@ -26,11 +26,15 @@ from agentkit.toolbox.toolbox import Toolbox
 from agentkit.turn import Artifact, Observation, ToolCall
 
 if TYPE_CHECKING:
+    from mcp import types
     from mcp.server import Server
 
 SESSION = "mcp"
 MAX_INLINE_BYTES = 8 * 1024 * 1024
-"""Files of a call that are sent along, in bytes together; of the others only the names are told."""
+"""Bytes that the files sent with one result may have together; of other files only the names are sent.
+
+Chosen by hand: base64 makes a third more of it, and stdio carries one result as one line of JSON.
+"""
 
 
 def serve(tools: Sequence[BaseTool]) -> None:
@@ -40,13 +44,13 @@ def serve(tools: Sequence[BaseTool]) -> None:
         tools: LangChain tools with different names, such as a RegexExtractor and a PythonInterpreter.
 
     Raises:
-        ConfigError: No tool, two of one name, or the extra "mcp" is not installed.
+        ConfigError: There is no tool, two have the same name, or the extra "mcp" is not installed.
     """
     asyncio.run(_over_stdio(make_server(tools)))
 
 
 def make_server(tools: Sequence[BaseTool]) -> Server[Any]:
-    """The official SDK's server with `tools`, to be run over a transport of your own.
+    """Return the official SDK's server with `tools`, to be run over a transport of your own.
 
     Raises:
         ConfigError: As for `serve`.
@@ -63,10 +67,10 @@ def make_server(tools: Sequence[BaseTool]) -> Server[Any]:
         types.Tool(name=tool.name, description=tool.description, input_schema=_schema(tool)) for tool in toolbox.tools
     ]
 
-    async def on_list_tools(_: Any, __: Any) -> types.ListToolsResult:
+    async def on_list_tools(_: object, __: object) -> types.ListToolsResult:
         return types.ListToolsResult(tools=listed)
 
-    async def on_call_tool(_: Any, request: types.CallToolRequestParams) -> types.CallToolResult:
+    async def on_call_tool(_: object, request: types.CallToolRequestParams) -> types.CallToolResult:
         arguments = clean_json(request.arguments or {})
         call = ToolCall(id=f"mcp_{next(numbers)}", name=clean(request.name), arguments=arguments)
         config: RunnableConfig = {"configurable": {"session": SESSION}}
@@ -96,35 +100,35 @@ def _content(observation: Observation) -> list[Any]:
     from mcp import types
 
     content: list[Any] = [types.TextContent(type="text", text=observation.content)]
-    room, left = MAX_INLINE_BYTES, []
+    room, omitted = MAX_INLINE_BYTES, []
     for artifact in observation.artifacts:
         if len(artifact.data) <= room:
             room -= len(artifact.data)
             content.append(_file(artifact))
         else:
-            left.append(artifact.name)
-    if left:
-        told = f"Not sent, for the files of a call may have {MAX_INLINE_BYTES:,} bytes together: {', '.join(left)}."
-        content.append(types.TextContent(type="text", text=told))
+            omitted.append(artifact.name)
+    if omitted:
+        note = f"Not sent: the files of a call may have {MAX_INLINE_BYTES:,} bytes together: {', '.join(omitted)}."
+        content.append(types.TextContent(type="text", text=note))
     return content
 
 
-def _file(artifact: Artifact) -> Any:
+def _file(artifact: Artifact) -> types.ImageContent | types.EmbeddedResource:
     from mcp import types
 
     data = b64encode(artifact.data).decode("ascii")
     if artifact.media_type.startswith("image/"):
         return types.ImageContent(type="image", data=data, mime_type=artifact.media_type)
-    # The name is a path in the session's folder, which no client can open: the scheme must not promise that.
+    # The name is a path in the session's folder, which no client can open: a file:// address would promise that.
     uri = f"agentkit:///{quote(artifact.name)}"
     contents = types.BlobResourceContents(uri=uri, mime_type=artifact.media_type, blob=data)
     return types.EmbeddedResource(type="resource", resource=contents)
 
 
 def _structured(observation: Observation) -> dict[str, Any] | None:
-    """A tool's JSON object, such as the extractor's, for clients that read it as one.
+    """Return the JSON object that a result consists of, as the extractor's does; None where it is other text.
 
-    It may be what hostile code printed: what no JSON reader of a client would take back stays text.
+    Hostile code may have printed it: what a strict JSON reader would refuse stays text.
     """
     if not (observation.ok and observation.content.startswith("{")):
         return None
@@ -136,4 +140,4 @@ def _structured(observation: Observation) -> dict[str, Any] | None:
 
 
 def _refuse_constant(name: str) -> None:
-    raise ValueError(f"{name} is no JSON")
+    raise ValueError(f"{name} is not JSON")

@@ -12,11 +12,11 @@ if TYPE_CHECKING:
     from agentkit.turn import Step, Turn
 
 MAX_SHOWN_CHARS = 2000
-"""Characters of one text that are shown."""
+"""Longer texts are cut to so many characters: the page holds every text of the turn. Chosen by hand."""
 
 
 def turn_html(turn: Turn) -> str:
-    """Question, answer, what it used, and each step in a fold that opens."""
+    """Return the question, each step folded, the answer, and the usage as HTML."""
     used = turn.usage
     facts = [turn.stop_reason, f"{used.model_calls} model calls", f"{used.total_tokens} tokens"]
     facts += [f"cost {used.cost:g}"] if used.cost else []

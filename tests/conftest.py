@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from agentkit.memory import Memory
+
 pytest_plugins = ["pytester"]
 
 NO_SERVER = (
@@ -79,6 +81,31 @@ def memory_place(request, tmp_path):
     if request.param == "postgres":
         return request.getfixturevalue("postgres_url")
     return tmp_path / "m.db" if request.param == "file" else None
+
+
+@pytest.fixture
+def memory(memory_place):
+    """A memory in each of the places."""
+    with Memory(memory_place) as memory:
+        yield memory
+
+
+@pytest.fixture
+def no_api_key(monkeypatch):
+    """No settings of the machine's own for Cohere."""
+    monkeypatch.delenv("COHERE_API_KEY", raising=False)
+    monkeypatch.delenv("CO_API_URL", raising=False)
+
+
+@pytest.fixture
+def cohere_at(monkeypatch):
+    """A function that makes a `CohereServer` the one that models named by a string talk to."""
+
+    def use(server):
+        monkeypatch.setenv("COHERE_API_KEY", "test-key")
+        monkeypatch.setenv("CO_API_URL", server.url)
+
+    return use
 
 
 def _postgres_programs() -> Path | None:

@@ -2,11 +2,14 @@ import asyncio
 import threading
 
 import pytest
+from inline_snapshot import snapshot
 from langchain_core.agents import AgentAction
 from langchain_core.callbacks import BaseCallbackHandler
-from langchain_core.messages import AIMessage, HumanMessage, SystemMessage
+from langchain_core.messages import AIMessage
 from langchain_core.runnables import RunnableConfig
 from langchain_core.tools import tool
+from support.message_outline import outline
+from support.tools import add
 
 import agentkit
 import agentkit.memory
@@ -26,11 +29,6 @@ from agentkit import (
 )
 from agentkit.memory import Memory
 from agentkit.testing import ScriptedChat, reply
-
-
-@tool(description="Add two integers.")
-def add(a: int, b: int) -> int:
-    return a + b
 
 
 @tool(description="Find codes.")
@@ -89,8 +87,12 @@ def test_every_way_to_run_gives_the_same_turn(way):
     assert step.result is not None
     assert step.result.value == 3
     chat.assert_all_used()
-    assert [type(m) for m in chat.requests[0].messages] == [SystemMessage, HumanMessage]
-    assert chat.requests[0].messages[0].content == "be exact"
+    assert [outline(request.messages) for request in chat.requests] == snapshot(
+        [
+            ["system: be exact", "human: 1 + 2?"],
+            ["system: be exact", "human: 1 + 2?", 'ai: I will add. call_1=add({"a": 1, "b": 2})', "tool call_1: 3"],
+        ]
+    )
 
 
 def test_the_cookbooks_calling_code():

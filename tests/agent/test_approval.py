@@ -7,6 +7,7 @@ import sys
 
 import pytest
 from langchain_core.tools import tool
+from support.run_ways import WAYS, play
 
 from agentkit import (
     Agent,
@@ -23,7 +24,7 @@ from agentkit import (
     validate_history,
     with_policy,
 )
-from agentkit.events import ApprovalNeeded, ToolFinished, ToolStarted, TurnFinished
+from agentkit.events import ApprovalNeeded, ToolFinished, ToolStarted
 from agentkit.memory import Memory
 from agentkit.testing import ScriptedChat, reply
 
@@ -50,31 +51,11 @@ def look(n: int) -> str:
 ASKED = with_policy(pay, ToolPolicy(approval=True))
 OVER_50 = with_policy(pay, ToolPolicy(approval=lambda arguments: arguments["amount"] > 50))
 PAY = reply(plan="I will pay.", calls=[("look", {"n": 1}), ("pay", {"to": "Ada", "amount": 70})], usage=(10, 2))
-WAYS = ["run", "arun", "stream", "astream"]
 
 
 def make(script=(PAY, "Done."), *, memory=None, tools=(look, ASKED), **more) -> tuple[Agent, ScriptedChat]:
     chat = ScriptedChat(list(script))
     return Agent(model=chat, tools=list(tools), memory=memory, **more), chat
-
-
-def play(agent: Agent, way: str, input="pay Ada", session: str = "s") -> tuple[Turn, list]:
-    """The turn and the events of one run, or of going on with one."""
-    if way in ("stream", "astream"):
-
-        async def main() -> list:
-            return [event async for event in agent.astream(input, session=session)]
-
-        events = list(agent.stream(input, session=session)) if way == "stream" else asyncio.run(main())
-        assert isinstance(events[-1], TurnFinished)
-        return events[-1].turn, events
-    if isinstance(input, Resume):
-        if way == "run":
-            return agent.resume(session, input.decision), []
-        return asyncio.run(agent.aresume(session, input.decision)), []
-    if way == "run":
-        return agent.run(input, session=session), []
-    return asyncio.run(agent.arun(input, session=session)), []
 
 
 @pytest.mark.parametrize("way", WAYS)

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from langchain_core.messages import AIMessage, HumanMessage, SystemMessage, ToolMessage
 from rich.console import Console
 
-from agentkit.base.terminal import neutral
+from agentkit.base.terminal import escape_controls
 from agentkit.console import messages_text, render_messages, render_turn, turn_text
 from agentkit.turn import Artifact, Citation, Observation, Step, StopReason, Turn
 
@@ -129,7 +129,7 @@ def test_a_terminal_gets_colours_and_the_same_text():
     ],
 )
 def test_what_steers_a_terminal_is_spelled_out(text, shown):
-    assert neutral(text) == shown
+    assert escape_controls(text) == shown
     turn = cookbook_turn(output=text, citations=(), steps=(step(observation=text, plan=f"plan {text}"),))
     assert turn_text(turn).count(shown.rstrip("\n")) == 4
 

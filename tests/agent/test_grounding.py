@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from langchain_core.messages import AIMessage, HumanMessage, SystemMessage, ToolMessage
 from pydantic import SecretStr
+from support.product_codes import CODES, UUID
 
 from agentkit import Agent, Citation, GroundingError, Observation, Step, Turn
 from agentkit.cohere.chat import CohereChat
@@ -20,8 +21,6 @@ from agentkit.testing import CohereServer, ScriptedChat, cite, reply
 from agentkit.testing.replies import Cite
 from agentkit.tools import Pattern, RegexExtractor
 
-CODES = RegexExtractor.from_toml(Path(__file__).parents[2] / "examples" / "product_codes.toml")
-UUID = "7410e652-639d-402e-984e-8fd7025f0aac"
 CODE, OTHER = "GLPNT0005GUJOGGE", "GLCMS004AGTCAMIS"
 
 

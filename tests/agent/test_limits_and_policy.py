@@ -1,5 +1,5 @@
 import pytest
-from langchain_core.tools import tool
+from support.tools import add
 
 from agentkit import ConfigError, Limits, ToolPolicy, policy_of, with_policy
 
@@ -32,11 +32,6 @@ def test_bad_limits(given, said):
 def test_bad_policies(given):
     with pytest.raises(ConfigError, match="ToolPolicy"):
         ToolPolicy(**given)
-
-
-@tool(description="Add two integers.")
-def add(a: int, b: int) -> int:
-    return a + b
 
 
 def test_with_policy_leaves_the_original_alone():

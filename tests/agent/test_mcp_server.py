@@ -5,20 +5,16 @@ import json
 import subprocess
 import sys
 from base64 import b64decode
-from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 from langchain_core.tools import tool
+from support.product_codes import OBJREF, PATTERN_FILE
 
 from agentkit import ConfigError
 from agentkit.mcp_server import make_server
 
 mcp = pytest.importorskip("mcp", reason="needs the extra: pip install 'agentkit-cohere[mcp]'")
-
-ROOT = Path(__file__).parents[2]
-CODES = ROOT / "examples" / "product_codes.toml"
-CODE = "GLPNT0005GUJOGGE"
 
 
 def over_stdio(tmp_path, use, *options):
@@ -46,8 +42,8 @@ def test_both_tools_over_stdio(tmp_path):
         assert list(names) == ["regex_extractor", "python_interpreter"]
         assert names["regex_extractor"].input_schema["required"] == ["user_query"]
 
-        found = await client.call_tool("regex_extractor", {"user_query": f"ref {CODE}, please"})
-        assert (found.is_error, found.structured_content) == (False, {"objref": [CODE]})
+        found = await client.call_tool("regex_extractor", {"user_query": f"ref {OBJREF}, please"})
+        assert (found.is_error, found.structured_content) == (False, {"objref": [OBJREF]})
         assert json.loads(texts(found)[0]) == found.structured_content
 
         read = "import pandas as pd\ntable = pd.read_csv('sales.csv')\ntable.euros.sum()"
@@ -67,7 +63,7 @@ def test_both_tools_over_stdio(tmp_path):
         assert "so far" in texts(failed)[0] and "ZeroDivisionError" in texts(failed)[0]
         return True
 
-    options = ("--toml", CODES, "--data", tmp_path / "sales.csv")
+    options = ("--toml", PATTERN_FILE, "--data", tmp_path / "sales.csv")
     assert over_stdio(tmp_path, use, *options)
 
 
@@ -78,14 +74,14 @@ def test_what_is_wrong_with_a_call_is_told(tmp_path):
             await client.call_tool("regex_extractr", {"user_query": "x"}),
             await client.call_tool("regex_extractor", {"query": "x"}),
             await client.call_tool("regex_extractor", {"user_query": 5}),
-            await client.call_tool("regex_extractor", {"user_query": f"\x00 {CODE}"}),
+            await client.call_tool("regex_extractor", {"user_query": f"\x00 {OBJREF}"}),
         ]
 
-    unknown, missing, wrong, fine = over_stdio(tmp_path, use, "--toml", CODES, "--no-python")
+    unknown, missing, wrong, fine = over_stdio(tmp_path, use, "--toml", PATTERN_FILE, "--no-python")
     assert [result.is_error for result in (unknown, missing, wrong, fine)] == [True, True, True, False]
     assert "regex_extractor" in texts(unknown)[0]
     assert "user_query" in texts(missing)[0] and "user_query" in texts(wrong)[0]
-    assert fine.structured_content == {"objref": [CODE]}
+    assert fine.structured_content == {"objref": [OBJREF]}
 
 
 def test_each_connection_has_a_session_of_its_own(tmp_path):
@@ -126,7 +122,7 @@ def test_nothing_to_serve(tmp_path):
 
 
 def test_standard_output_carries_only_the_protocol(tmp_path):
-    command = [sys.executable, "-m", "agentkit", "mcp", "--toml", str(CODES), "--no-python"]
+    command = [sys.executable, "-m", "agentkit", "mcp", "--toml", str(PATTERN_FILE), "--no-python"]
     done = subprocess.run(command, capture_output=True, cwd=tmp_path, check=False, input=b"not json\n")
     assert done.returncode == 0
     assert all(json.loads(line)["jsonrpc"] == "2.0" for line in done.stdout.splitlines())

@@ -7,6 +7,8 @@ import pytest
 from langchain_core.messages import HumanMessage
 from langchain_core.tools import tool
 from pydantic import BaseModel, SecretStr
+from support.manual_clock import ManualClock
+from support.run_ways import WAYS, play
 
 from agentkit import (
     Agent,
@@ -17,16 +19,13 @@ from agentkit import (
     Limits,
     ModelError,
     RetryPolicy,
-    Turn,
     validate_history,
 )
-from agentkit.cohere.retry import Timing
-from agentkit.events import LimitReached, Retrying, TextDelta, TurnFinished
+from agentkit.events import LimitReached, Retrying, TextDelta
 from agentkit.loop.react import LAST_ANSWER_S
 from agentkit.memory import Memory
 from agentkit.testing import CohereServer, ScriptedChat, reply
 
-WAYS = ["run", "arun", "stream", "astream"]
 FAST = RetryPolicy(base_s=0.001, jitter=0)
 ran: list = []
 
@@ -41,39 +40,6 @@ def nothing_ran(monkeypatch):
 def add(a: int, b: int) -> int:
     ran.append((a, b))
     return a + b
-
-
-class Time:
-    """A clock that only waiting moves."""
-
-    def __init__(self):
-        self.seconds = 1000.0
-        self.slept: list = []
-        self.timing = Timing(clock=self.clock, sleep=self.sleep, asleep=self.asleep)
-
-    def clock(self):
-        return self.seconds
-
-    def sleep(self, seconds):
-        self.slept.append(seconds)
-        self.seconds += seconds
-
-    async def asleep(self, seconds):
-        self.sleep(seconds)
-
-
-def play(agent: Agent, way: str) -> tuple[Turn, list]:
-    if way == "run":
-        return agent.run("go", session="s"), []
-    if way == "arun":
-        return asyncio.run(agent.arun("go", session="s")), []
-
-    async def main() -> list:
-        return [event async for event in agent.astream("go", session="s")]
-
-    events = list(agent.stream("go", session="s")) if way == "stream" else asyncio.run(main())
-    assert isinstance(events[-1], TurnFinished)
-    return events[-1].turn, events
 
 
 def named(server, monkeypatch, **more) -> Agent:
@@ -101,7 +67,7 @@ def test_retries_of_the_model_are_events_and_log_lines(way, monkeypatch, caplog)
 
 @pytest.mark.parametrize("way", ["stream", "astream"])
 def test_a_retry_is_told_before_the_wait(way):
-    time = Time()
+    time = ManualClock()
     with CohereServer([reply(status=429, headers={"Retry-After": "7"}), "There."]) as server:
         model = CohereChat(
             model="command-a-03-2025", cohere_api_key=SecretStr("k"), base_url=server.url, timing=time.timing
@@ -126,7 +92,7 @@ def test_a_retry_is_told_before_the_wait(way):
 
 @pytest.mark.parametrize("way", WAYS)
 def test_the_time_of_the_run_bounds_the_retries_of_the_model(way):
-    time = Time()
+    time = ManualClock()
     memory = Memory()
     script = [reply(calls=[("add", {"a": 1, "b": 2})]), *[reply(status=503)] * 9]
     with CohereServer(script) as server:
@@ -169,7 +135,7 @@ def test_a_stream_that_drips_is_cut_at_the_end_of_the_time(way, monkeypatch):
 
 
 def test_the_last_answer_has_time_of_its_own():
-    time = Time()
+    time = ManualClock()
 
     @tool(description="Takes long.")
     def slow() -> str:

@@ -5,16 +5,12 @@ import threading
 
 import pytest
 from langchain_core.tools import tool
+from support.tools import add
 
 from agentkit import Agent, ConfigError, Limits, Step, ToolPolicy, with_policy
 from agentkit.limits import Price
 from agentkit.loop.failure_streaks import FailureStreaks, error_signature
 from agentkit.testing import ScriptedChat, reply
-
-
-@tool(description="Add two integers.")
-def add(a: int, b: int) -> int:
-    return a + b
 
 
 @tool(description="Opens a file.")

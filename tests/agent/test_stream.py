@@ -6,6 +6,8 @@ import threading
 import pytest
 from langchain_core.callbacks import BaseCallbackHandler
 from langchain_core.tools import tool
+from support.run_ways import events_of, without_durations
+from support.tools import add
 
 from agentkit import Agent, InputError, Limits, ModelError, SessionBusyError, Turn
 from agentkit.events import (
@@ -23,12 +25,6 @@ from agentkit.events import (
 from agentkit.memory import Memory
 from agentkit.testing import ScriptedChat, cite, reply
 
-
-@tool(description="Add two integers.")
-def add(a: int, b: int) -> int:
-    return a + b
-
-
 SCRIPT = [
     reply(thinking="Sums.", plan="I will add.", calls=[("add", {"a": 1, "b": 2}), ("add", {"a": 3, "b": 4})]),
     reply("3 and 7, so 10.", citations=[cite("3", call=0), cite("7", call=1)], usage=(20, 5)),
@@ -39,27 +35,9 @@ def make(script=SCRIPT, **more) -> Agent:
     return Agent(model=ScriptedChat(script), tools=[add], **more)
 
 
-def collect(agent: Agent, way: str, question: str = "sums?", **more) -> list:
-    if way == "stream":
-        return list(agent.stream(question, **more))
-
-    async def main():
-        return [event async for event in agent.astream(question, **more)]
-
-    return asyncio.run(main())
-
-
-def same(turn: Turn) -> dict:
-    """A turn without what a clock put there."""
-    plain = turn.model_dump(exclude={"duration_s"})
-    for step in plain["steps"]:
-        step["result"].pop("duration_s")
-    return plain
-
-
 @pytest.mark.parametrize("way", ["stream", "astream"])
 def test_events_come_in_order_and_hold_the_whole_reply(way):
-    events = collect(make(), way, session="s")
+    events = events_of(make(), way, "sums?", session="s")
     assert events[0] == TurnStarted("s", "sums?")
     assert isinstance(events[-1], TurnFinished)
     turn = events[-1].turn
@@ -78,15 +56,15 @@ def test_every_way_to_run_gives_the_same_turn():
     turns = [
         make().run("sums?", session="s"),
         asyncio.run(make().arun("sums?", session="s")),
-        collect(make(), "stream", session="s")[-1].turn,
-        collect(make(), "astream", session="s")[-1].turn,
+        events_of(make(), "stream", "sums?", session="s")[-1].turn,
+        events_of(make(), "astream", "sums?", session="s")[-1].turn,
     ]
-    assert [same(turn) for turn in turns] == [same(turns[0])] * 4
+    assert [without_durations(turn) for turn in turns] == [without_durations(turns[0])] * 4
 
 
 @pytest.mark.parametrize("way", ["stream", "astream"])
 def test_a_limit_is_told(way):
-    events = collect(make([SCRIPT[0], "enough"], limits=Limits(max_steps=1)), way)
+    events = events_of(make([SCRIPT[0], "enough"], limits=Limits(max_steps=1)), way, "sums?")
     assert [e.limit for e in events if isinstance(e, LimitReached)] == ["max_steps"]
     assert events[-1].turn.stop_reason == "max_steps"
 
@@ -210,7 +188,7 @@ class Watch(BaseCallbackHandler):
 @pytest.mark.parametrize("way", ["stream", "astream"])
 def test_callbacks_see_the_same_tree(way):
     watch = Watch()
-    events = collect(make(), way, config={"callbacks": [watch]})
+    events = events_of(make(), way, "sums?", config={"callbacks": [watch]})
     assert isinstance(events[-1], TurnFinished)
     assert [name for name, _ in watch.seen] == ["agent", "model", "add", "add", "model", "end"]
     assert {parent for _, parent in watch.seen[1:-1]} == {watch.root}

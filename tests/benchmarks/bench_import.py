@@ -1,4 +1,4 @@
-"""Seconds each start takes beyond a bare ``python -c pass``: median of several runs, after one to warm up.
+"""Seconds that each start takes beyond a bare ``python -c pass``: median of several runs, after one to warm up.
 
 Usage: python tests/benchmarks/bench_import.py [runs, default 9]
 """
@@ -19,7 +19,7 @@ STARTS = {
 
 
 def seconds(arguments: list[str], runs: int) -> float:
-    """Median wall-clock seconds of `runs` runs of this Python with `arguments`."""
+    """Return the median wall-clock seconds of `runs` runs of this Python with `arguments`."""
     times = []
     for _ in range(runs + 1):
         start = time.perf_counter()

@@ -1,9 +1,9 @@
-"""What a session of Python costs: starting, calling, drawing, memory, interrupting and ending one.
+"""What a session of the Python interpreter costs: start, call, plot, memory, interrupt, end.
 
 python tests/benchmarks/bench_interpreter.py [--rounds 30]
 
 Beside it, in the same run and shuffled each round: a Jupyter kernel (ipykernel through jupyter_client), smolagents'
-LocalPythonExecutor and a plain `python -I` process. Those that are not installed are left out, and named.
+LocalPythonExecutor and a plain `python -I` process. A peer that is not installed is named and omitted.
 """
 
 from __future__ import annotations
@@ -78,8 +78,8 @@ def installed(peers: dict[str, Callable[[], contextlib.AbstractContextManager[Ru
         try:
             with peer() as run:
                 run("print(1)")
-        except Exception as error:  # whatever is wrong with a peer must not end the others
-            print(f"{name}: left out ({type(error).__name__}: {str(error)[:80]})")
+        except Exception as error:  # an error of one peer must not end the measurement of the others
+            print(f"{name}: omitted ({type(error).__name__}: {str(error)[:80]})")
         else:
             yield name
 
@@ -107,7 +107,7 @@ def sessions_beside_peers(interpreter: PythonInterpreter, level: str, rounds: in
     called: dict[str, list[float]] = {}
     drawn: dict[str, list[float]] = {}
     names = list(installed(peers))
-    # Peers that take half a second for each session are asked less often.
+    # Five rounds for the peers: a session of ipykernel takes half a second to start.
     for turn in range(rounds):
         for name in random.sample(names, len(names)):
             if turn >= 5 and not name.startswith("agentkit"):
@@ -119,12 +119,12 @@ def sessions_beside_peers(interpreter: PythonInterpreter, level: str, rounds: in
                 run(PLOT)  # the first one fills caches of fonts
                 drawn.setdefault(name, []).append(milliseconds(lambda run=run: run(PLOT)))
                 called.setdefault(name, []).extend(milliseconds(lambda run=run: run("1 + 1")) for _ in range(10))
-    for what, asked, taken in (
+    for what, target, taken in (
         ("a new session with pandas and pyplot", "p50 20, p95 40", started),
         ("a call", "p50 0.3", called),
         ("a PNG plot, warm", "65", drawn),
     ):
-        print(f"\n{what} (asked: {asked} ms)")
+        print(f"\n{what} (target: {target} ms)")
         for name, values in taken.items():
             print(f"  {name:20s} {spread(values)}   of {len(values)}")
 
@@ -137,11 +137,11 @@ def first_session() -> None:
         waited = milliseconds(lambda: interpreter.execute("1", "a"))
     print(f"\nmaking an interpreter {made:.1f} ms; its first call, begun 1 s later, {waited:.1f} ms")
     with PythonInterpreter() as interpreter:
-        print(f"first call begun at once {milliseconds(lambda: interpreter.execute('1', 'a')):.0f} ms (asked: 1,000)")
+        print(f"first call begun at once {milliseconds(lambda: interpreter.execute('1', 'a')):.0f} ms (target: 1,000)")
 
 
 def children(parent: int) -> set[int]:
-    """Every process below `parent`."""
+    """Return the process ids of all descendants of `parent`."""
     below: dict[int, list[int]] = {}
     for entry in Path("/proc").iterdir():
         if entry.name.isdecimal():
@@ -169,7 +169,7 @@ def idle_sessions(interpreter: PythonInterpreter) -> None:
         interpreter.execute("import pandas as pd\nx = pd.DataFrame({'a': range(1000)})", f"idle{number}")
     new = children(os.getpid()) - before
     held = sum(map(private_kib, new)) / 1024
-    print(f"\nten idle sessions, each with a small table: {held:.0f} MiB private in {len(new)} processes (asked: 130)")
+    print(f"\nten idle sessions, each with a small table: {held:.0f} MiB private in {len(new)} processes (target: 130)")
     for number in range(10):
         interpreter.close(f"idle{number}")
 
@@ -183,7 +183,7 @@ def interrupting(interpreter: PythonInterpreter) -> None:
         late.append((time.perf_counter() - began) * 1e3 - 200)
         assert done.cause == "timeout", done
     assert interpreter.execute("kept + 1", "busy").value == "42"
-    print(f"a loop is interrupted, its variables kept, {statistics.median(late):.1f} ms after its time (asked: 5)")
+    print(f"a loop is interrupted, its variables kept, {statistics.median(late):.1f} ms after its time (target: 5)")
 
 
 def killing(interpreter: PythonInterpreter) -> None:
@@ -199,8 +199,8 @@ def killing(interpreter: PythonInterpreter) -> None:
         thread.join()
     left = children(os.getpid()) - before
     print(
-        f"a session that kills itself is reported after {statistics.median(taken):.1f} ms (asked: 20); "
-        f"processes left of ten: {len(left)} (asked: 0)"
+        f"a session that kills itself is reported after {statistics.median(taken):.1f} ms (target: 20); "
+        f"processes left of ten: {len(left)} (target: 0)"
     )
 
 
@@ -208,7 +208,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=30)
     rounds = parser.parse_args().rounds
-    os.chdir(tempfile.mkdtemp(prefix="bench-"))  # the peers write where they are
+    os.chdir(tempfile.mkdtemp(prefix="bench-"))  # the peers write into the working directory
     first_session()
     with PythonInterpreter() as interpreter:
         level = interpreter.execute("1", "warm").isolation.level

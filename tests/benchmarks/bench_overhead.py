@@ -1,8 +1,8 @@
-"""What a step costs beside the model and the tool: agentkit and its peers against a hand-written loop, in one run.
+"""What a step costs beyond the model and the tool: agentkit and its peers against a hand-written loop, in one run.
 
-Every contestant answers one question with STEPS sequential calls of one tool and then a text, on a model without
+Each contestant answers one question with STEPS sequential calls of one tool and then a text, on a model without
 latency. The floor is the shortest loop over the same LangChain model and tool. Contestants are shuffled in every
-round; the table shows medians. Peers that are not installed are named and left out:
+round; the table shows medians. A peer that is not installed is named and omitted:
 ``pip install langchain langgraph pydantic-ai-slim openai-agents smolagents``.
 
     python tests/benchmarks/bench_overhead.py [--steps 10 50] [--rounds 30]
@@ -30,7 +30,7 @@ Run = Callable[[], object]
 
 
 class Instant(BaseChatModel):
-    """Asks for the tool `steps` times in a turn, then answers."""
+    """A model that asks for the tool `steps` times in a turn, then answers."""
 
     steps: int
 
@@ -69,8 +69,9 @@ def floor(steps: int) -> Run:
             messages.append(said)
             if not said.tool_calls:
                 return said.content
-            for call in said.tool_calls:
-                messages.append(ToolMessage(str(add.invoke(call["args"])), tool_call_id=call["id"]))
+            messages += [
+                ToolMessage(str(add.invoke(call["args"])), tool_call_id=call["id"]) for call in said.tool_calls
+            ]
 
     return run
 
@@ -229,10 +230,10 @@ def measure(steps: int, rounds: int) -> None:
         try:
             run = contestant(steps)
             answer = str(run())
-        except Exception as error:  # a peer that its own dependencies break must not end the others
+        except Exception as error:  # a peer broken by its own dependencies must not end the measurement of the others
             if "agentkit" in contestant.__name__ or contestant is floor:
                 raise
-            print(f"{contestant.__name__}: left out ({type(error).__name__}: {str(error)[:100]})")
+            print(f"{contestant.__name__}: omitted ({type(error).__name__}: {str(error)[:100]})")
             continue
         assert answer == f"done {steps}", contestant.__name__
         runs[contestant.__name__] = run

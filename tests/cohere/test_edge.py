@@ -1,21 +1,16 @@
 """An agent on Cohere's wire, over real HTTP: streamed or not, the turn is the same, and the first word comes first."""
 
-import asyncio
 import threading
 
 import pytest
-from langchain_core.tools import tool
+from support.run_ways import WAYS, without_durations
+from support.run_ways import play as run_once
+from support.tools import add
 
 from agentkit import Agent, ModelError
 from agentkit.events import CitationFound, PlanDelta, TextDelta, ThinkingDelta, ToolCallDelta, TurnFinished
 from agentkit.memory import Memory
 from agentkit.testing import CohereServer, cite, reply
-
-
-@tool(description="Add two integers.")
-def add(a: int, b: int) -> int:
-    return a + b
-
 
 SCRIPT = [
     reply(
@@ -29,44 +24,17 @@ SCRIPT = [
 ]
 
 
-@pytest.fixture
-def at(monkeypatch):
-    def use(server):
-        monkeypatch.setenv("COHERE_API_KEY", "test-key")
-        monkeypatch.setenv("CO_API_URL", server.url)
-
-    return use
-
-
-def play(way: str, at) -> tuple[dict, list]:
-    """The turn, without what a clock put there, and the events."""
+def play(way: str, cohere_at) -> tuple[dict, list]:
+    """Return the turn, without what a clock put there, and the events."""
     with CohereServer(SCRIPT) as server:
-        at(server)
-        agent = Agent(model="command-a-03-2025", tools=[add])
-        events: list = []
-        if way == "run":
-            turn = agent.run("sums?", session="s")
-        elif way == "arun":
-            turn = asyncio.run(agent.arun("sums?", session="s"))
-        elif way == "stream":
-            events = list(agent.stream("sums?", session="s"))
-            turn = events[-1].turn
-        else:
-
-            async def main() -> list:
-                return [event async for event in agent.astream("sums?", session="s")]
-
-            events = asyncio.run(main())
-            turn = events[-1].turn
+        cohere_at(server)
+        turn, events = run_once(Agent(model="command-a-03-2025", tools=[add]), way, "sums?")
         server.assert_all_used()
-    plain = turn.model_dump(exclude={"duration_s"})
-    for step in plain["steps"]:
-        step["result"].pop("duration_s")
-    return plain, events
+    return without_durations(turn), events
 
 
-def test_every_way_to_run_gives_the_same_turn(at):
-    turns = [play(way, at)[0] for way in ("run", "arun", "stream", "astream")]
+def test_every_way_to_run_gives_the_same_turn(cohere_at):
+    turns = [play(way, cohere_at)[0] for way in WAYS]
     assert turns == [turns[0]] * 4
     turn = turns[0]
     assert turn["usage"] == {"input_tokens": 1856, "output_tokens": 89, "model_calls": 2, "cost": 0.0}
@@ -76,8 +44,8 @@ def test_every_way_to_run_gives_the_same_turn(at):
 
 
 @pytest.mark.parametrize("way", ["stream", "astream"])
-def test_the_deltas_are_the_reply(way, at):
-    _, events = play(way, at)
+def test_the_deltas_are_the_reply(way, cohere_at):
+    _, events = play(way, cohere_at)
 
     def joined(kind) -> str:
         return "".join(event.text for event in events if isinstance(event, kind))
@@ -93,9 +61,9 @@ def test_the_deltas_are_the_reply(way, at):
     assert [event.citation.text for event in events if isinstance(event, CitationFound)] == ["3", "70"]
 
 
-def test_the_first_word_is_there_before_the_server_sends_the_second(at):
+def test_the_first_word_is_there_before_the_server_sends_the_second(cohere_at):
     with CohereServer([reply("one two three four", event_delay_s=0.3)]) as server:
-        at(server)
+        cohere_at(server)
         finished = threading.Event()
         first = None
         for event in Agent(model="command-a-03-2025").stream("go"):
@@ -108,10 +76,10 @@ def test_the_first_word_is_there_before_the_server_sends_the_second(at):
     assert first[1] is False
 
 
-def test_a_stream_cut_by_the_network_keeps_the_steps(at):
+def test_a_stream_cut_by_the_network_keeps_the_steps(cohere_at):
     memory = Memory()
     with CohereServer([SCRIPT[0], reply("The sums are as follows", cut_after=4), "Back again."]) as server:
-        at(server)
+        cohere_at(server)
         agent = Agent(model="command-a-03-2025", tools=[add], memory=memory)
         with pytest.raises(ModelError):
             list(agent.stream("sums?", session="s"))
@@ -120,8 +88,8 @@ def test_a_stream_cut_by_the_network_keeps_the_steps(at):
         assert agent.run("and now?", session="s").output == "Back again."
 
 
-def test_an_error_at_the_end_of_a_stream_is_named(at):
+def test_an_error_at_the_end_of_a_stream_is_named(cohere_at):
     with CohereServer([reply("The su", finish="ERROR")]) as server:
-        at(server)
+        cohere_at(server)
         turn = list(Agent(model="command-a-03-2025").stream("go"))[-1].turn
     assert (turn.stop_reason, turn.output) == ("model_error", "The su")

@@ -6,14 +6,13 @@ import socketserver
 import threading
 
 import pytest
-from langchain_core.messages import HumanMessage
-from pydantic import SecretStr
+from support.cohere_chat import END, QUESTION, acollect
+from support.cohere_chat import chat as chat_on
 
-from agentkit import CohereChat, ModelError
+from agentkit import ModelError
 from agentkit.cohere.retry import RetryPolicy
 from agentkit.testing import CohereServer, reply
 
-QUESTION = [HumanMessage("where?")]
 ONCE = RetryPolicy(max_tries=1)
 WAIT_S = 20  # of a test that fails; none that passes waits
 
@@ -68,8 +67,7 @@ class EventServer:
 
 
 def chat(server, **settings):
-    settings = {"retry": ONCE, **settings}
-    return CohereChat(model="command-a-03-2025", cohere_api_key=SecretStr("k"), base_url=server.url, **settings)
+    return chat_on(server, **{"retry": ONCE, **settings})
 
 
 def sse(*events):
@@ -81,12 +79,7 @@ def text(words):
 
 
 START = {"type": "message-start", "id": "r1", "delta": {"message": {"role": "assistant"}}}
-END = {"type": "message-end", "delta": {"finish_reason": "COMPLETE"}}
 DONE = b"data: [DONE]\n\n"
-
-
-async def acollect(model):
-    return [chunk async for chunk in model.astream(QUESTION)]
 
 
 @pytest.fixture(params=["sync", "async"])

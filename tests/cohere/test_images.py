@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from langchain_core.messages import HumanMessage
-from pydantic import SecretStr
+from support.cohere_chat import chat
 
-from agentkit import CohereChat, InputError
+from agentkit import InputError
 from agentkit.cohere.images import MAX_BYTES, check_images, image
 from agentkit.testing import CohereServer
 
@@ -111,10 +111,6 @@ def test_any_bytes_after_the_start_of_a_gif(rest):
 # --- in a request ---------------------------------------------------------------------------------------------
 
 
-def chat(server):
-    return CohereChat(model="command-a-vision-07-2025", cohere_api_key=SecretStr("k"), base_url=server.url)
-
-
 def test_what_goes_out():
     parts = [
         "What is this?",
@@ -124,7 +120,7 @@ def test_what_goes_out():
         {"type": "image", "base64": base64.b64encode(JPEG).decode(), "mime_type": "image/jpeg"},
     ]
     with CohereServer(["A dot."]) as server:
-        assert chat(server).invoke([HumanMessage(parts)]).text == "A dot."
+        assert chat(server, model="command-a-vision-07-2025").invoke([HumanMessage(parts)]).text == "A dot."
     assert server.requests[0].body["messages"][0]["content"] == [
         {"type": "text", "text": "What is this?"},
         {"type": "image_url", "image_url": {"url": url("png", PNG), "detail": "high"}},
@@ -149,14 +145,14 @@ def test_what_goes_out():
 )
 def test_parts_that_are_refused_before_they_are_sent(part):
     with CohereServer([]) as server, pytest.raises(InputError):
-        chat(server).invoke([HumanMessage([{"type": "text", "text": "look"}, part])])
+        chat(server, model="command-a-vision-07-2025").invoke([HumanMessage([{"type": "text", "text": "look"}, part])])
     assert server.refused == []
 
 
 def test_too_many_images_in_all_messages_together():
     one = image("https://example.com/a.png")
     with CohereServer(["20 of them."]) as server:
-        model = chat(server)
+        model = chat(server, model="command-a-vision-07-2025")
         model.invoke([HumanMessage([one] * 12), HumanMessage([one] * 8)])
         with pytest.raises(InputError, match="hold 21 images and Cohere takes 20"):
             model.invoke([HumanMessage([one] * 12), HumanMessage([one] * 9)])

@@ -9,6 +9,7 @@ from langchain_core.documents import Document
 from langchain_core.messages import HumanMessage
 from langchain_core.tools import tool
 from pydantic import BaseModel, SecretStr, ValidationError
+from support.cohere_chat import chat
 
 from agentkit import CohereChat, ConfigError
 from agentkit.cohere.options import OPTION_NAMES, CohereOptions
@@ -34,10 +35,6 @@ def look_up(place: str) -> str:
 @tool(description="Send a letter.")
 def send(text: str) -> str:
     return text
-
-
-def chat(server, **settings):
-    return CohereChat(model="command-a-03-2025", cohere_api_key=SecretStr("k"), base_url=server.url, **settings)
 
 
 EACH = [

@@ -9,35 +9,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 from langchain_core.messages import HumanMessage
 from pydantic import SecretStr
+from support.cohere_chat import QUESTION, chat
+from support.manual_clock import ManualClock
 
 from agentkit import CohereChat, ConfigError, ModelError
-from agentkit.cohere.retry import Retry, RetryPolicy, Timing, retry_after_s
+from agentkit.cohere.retry import Retry, RetryPolicy, retry_after_s
 from agentkit.testing import CohereServer, reply
 
-QUESTION = [HumanMessage("where?")]
 NOON = datetime(2031, 5, 1, 12, tzinfo=UTC)
-
-
-class Time:
-    """A clock that only sleeping moves."""
-
-    def __init__(self):
-        self.seconds = 1000.0
-        self.slept = []
-        self.timing = Timing(clock=lambda: self.seconds, sleep=self.sleep, asleep=self.asleep, now=NOON.timestamp)
-
-    def sleep(self, seconds):
-        self.slept.append(seconds)
-        self.seconds += seconds
-
-    async def asleep(self, seconds):
-        await asyncio.sleep(0)
-        self.sleep(seconds)
 
 
 @pytest.fixture
 def time():
-    return Time()
+    return ManualClock(now=NOON.timestamp)
 
 
 POLICY = RetryPolicy(max_tries=3, base_s=2, max_s=30, jitter=0)
@@ -48,14 +32,7 @@ def ask(request, time):
     """One way to ask, over a server; the answer's text."""
 
     def run(server, *, policy=POLICY, **kwargs):
-        model = CohereChat(
-            model="command-a-03-2025",
-            cohere_api_key=SecretStr("k"),
-            base_url=server.url,
-            retry=policy,
-            timing=time.timing,
-            timeout_seconds=5,
-        )
+        model = chat(server, retry=policy, timing=time.timing, timeout_seconds=5)
 
         async def astream():
             return "".join([chunk.text async for chunk in model.astream(QUESTION, **kwargs)])

@@ -12,30 +12,18 @@ from langchain_core.load import dumps, loads
 from langchain_core.messages import (
     AIMessage,
     AIMessageChunk,
-    HumanMessage,
     ToolMessage,
     message_chunk_to_message,
     messages_from_dict,
     messages_to_dict,
 )
 from langchain_core.prompts import ChatPromptTemplate
-from pydantic import SecretStr
+from support.cohere_chat import END, MODEL, QUESTION, acollect, chat
 
-from agentkit import CohereChat, ModelError
+from agentkit import ModelError
 from agentkit.cohere.stream import CohereChunk, EventData, StreamReader, join
 from agentkit.cohere.wire import request_messages, response_message
 from agentkit.testing import CohereServer, ScriptedChat, cite, reply
-
-QUESTION = [HumanMessage("where?")]
-MODEL = "command-a-03-2025"
-
-
-def chat(server, **settings):
-    return CohereChat(model=MODEL, cohere_api_key=SecretStr("k"), base_url=server.url, **settings)
-
-
-async def acollect(model, messages=QUESTION):
-    return [chunk async for chunk in model.astream(messages)]
 
 
 def total(chunks):
@@ -207,9 +195,6 @@ def blocks(*kinds):
 
 def event(kind, index=None, **message):
     return {"type": kind, "index": index, "delta": {"message": message}}
-
-
-END = {"type": "message-end", "delta": {"finish_reason": "COMPLETE"}}
 
 
 def read(events):

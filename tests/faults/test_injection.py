@@ -4,7 +4,6 @@ Every request of every run must be one the API takes, whatever happened in the r
 ``make soak`` plays more cases.
 """
 
-import asyncio
 import os
 import signal
 import subprocess
@@ -16,6 +15,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from langchain_core.tools import tool
+from support.run_ways import play_until
 
 from agentkit import Agent, Limits, ModelError, validate_history
 from agentkit.memory import Memory
@@ -60,32 +60,6 @@ def stop() -> str:
     raise KeyboardInterrupt
 
 
-def play(agent: Agent, way: str, cut_after: int | None) -> None:
-    """One run, left after so many events where it streams."""
-    if way == "run":
-        agent.run("go", session="s")
-    elif way == "arun":
-        asyncio.run(agent.arun("go", session="s"))
-    elif way == "stream":
-        stream = agent.stream("go", session="s")
-        for index, _ in enumerate(stream):
-            if index == cut_after:
-                stream.close()
-                break
-    else:
-
-        async def main() -> None:
-            stream = agent.astream("go", session="s")
-            index = 0
-            async for _ in stream:
-                if index == cut_after:
-                    await stream.aclose()
-                    break
-                index += 1
-
-        asyncio.run(main())
-
-
 def drive(runs, mode: str) -> None:
     memory = Memory(replay=mode)
     with memory:
@@ -93,7 +67,7 @@ def drive(runs, mode: str) -> None:
             chat = ScriptedChat([*script, "enough", "enough", "enough"])
             agent = Agent(model=chat, tools=[good, bad, stop], memory=memory, limits=Limits(max_steps=4))
             with suppress(ModelError, KeyboardInterrupt):
-                play(agent, way, cut_after)
+                play_until(agent, way, "go", cut_after)
             for request in chat.requests:
                 validate_history(request.messages)
         turns = memory.turns("s")

@@ -4,13 +4,13 @@ A process that dies is played by a memory that writes nothing more from a random
 ones. ``make soak`` plays more cases.
 """
 
-import asyncio
 from contextlib import suppress
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from langchain_core.tools import tool
+from support.run_ways import play_until
 
 from agentkit import (
     Agent,
@@ -130,31 +130,6 @@ class Mortal(Memory):
         return wrapped
 
 
-def play(agent: Agent, way: str, asked, cut_after: int | None) -> None:
-    if way == "run":
-        agent.invoke(asked, session="s")
-    elif way == "arun":
-        asyncio.run(agent.ainvoke(asked, session="s"))
-    elif way == "stream":
-        stream = agent.stream(asked, session="s")
-        for index, _ in enumerate(stream):
-            if index == cut_after:
-                stream.close()
-                break
-    else:
-
-        async def main() -> None:
-            stream = agent.astream(asked, session="s")
-            index = 0
-            async for _ in stream:
-                if index == cut_after:
-                    await stream.aclose()
-                    break
-                index += 1
-
-        asyncio.run(main())
-
-
 def one(memory: Mortal, step) -> None:
     goes_on, decision, script, way, cut_after, memory.left, approve, hooks = step
     unfinished = memory.unfinished("s") if memory.sessions() else None
@@ -163,7 +138,7 @@ def one(memory: Mortal, step) -> None:
     chat = ScriptedChat([*script, "enough", "enough", "enough"])
     agent = Agent(chat, tools=TOOLS, memory=memory, limits=Limits(max_steps=4), approve=approve, hooks=hooks)
     try:
-        play(agent, way, Resume(decision) if resumes else "go", cut_after)
+        play_until(agent, way, Resume(decision) if resumes else "go", cut_after)
     except InputError:
         assert resumes
         assert memory.unfinished("s").model_dump() == before or "interrupted" in str(before), "nothing was changed"

@@ -3,8 +3,8 @@
 import asyncio
 
 import pytest
-from langchain_core.tools import tool
 from pydantic import BaseModel
+from support.tools import add
 
 from agentkit import Agent, ConfigError, Limits, Turn
 from agentkit.loop.answer_checks import written_call
@@ -14,11 +14,6 @@ from agentkit.testing import CohereServer, ScriptedChat, reply
 class Sum(BaseModel):
     total: int
     parts: list[int] = []
-
-
-@tool(description="Add two integers.")
-def add(a: int, b: int) -> int:
-    return a + b
 
 
 ADD = reply(calls=[("add", {"a": 1, "b": 2})])

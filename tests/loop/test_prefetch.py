@@ -4,27 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import json
-from pathlib import Path
 from typing import Any
 
 import pytest
-from langchain_core.messages import AIMessage, HumanMessage, SystemMessage, ToolMessage
+from inline_snapshot import snapshot
+from langchain_core.messages import AIMessage, HumanMessage, ToolMessage
 from langchain_core.tools import tool
+from support.message_outline import outline
+from support.product_codes import CODES, QUERIES
 
 from agentkit import Agent, ConfigError, GroundingError, Limits, ModelError, Usage
 from agentkit.memory import Memory
 from agentkit.testing import CohereServer, ScriptedChat, cite, reply
 from agentkit.tools import Pattern, RegexExtractor, RequestBuilder
 
-CODES = RegexExtractor.from_toml(Path(__file__).parents[2] / "examples" / "product_codes.toml")
 FILLER = ["Look", "for", "and", "nmg", "ref", "id", "retrieve"]
 COVERING = RegexExtractor(CODES.patterns, filler=FILLER)
 
-QUERIES = [
-    "Look for urn:75f2b737-06dd-4399-9206-a6c11b65138e, GLCMS004AGTCAMIS; 0000234GLCMS0100ANORAKCAA, GLCHL000CGUCHALE",
-    "I need tennis products",
-    "Look for GLBRL0000GACHALE, nmg 0000234GLCZD0000GUREDTOAA and car products",
-]
 ANSWERS = ['[{"objref": ["GLCMS004AGTCAMIS"]}]', '[{"taxonomies": ["SPORT"]}]', '[{"taxonomies": ["CARS"]}]']
 CODE, OTHER, INVENTED = "GLCMS004AGTCAMIS", "GLCHL000CGUCHALE", "GLXXX999XXXXXXXX"
 
@@ -110,7 +106,14 @@ def test_async_runs_the_same():
     chat = ScriptedChat([ANSWERS[0]])
     turn = asyncio.run(Agent(model=chat, prefetch=[CODES], system="be exact").arun(QUERIES[0]))
     assert turn.output == ANSWERS[0]
-    assert [type(m) for m in chat.requests[0].messages] == [SystemMessage, HumanMessage, AIMessage, ToolMessage]
+    assert outline(chat.requests[0].messages) == snapshot(
+        [
+            "system: be exact",
+            "human: Look for urn:75f2b737-06dd-4399-9206-a6c11b65138e, GLCMS004AGTCAMIS; 0000234GLCMS0…",
+            'ai: regex_extractor_0_0=regex_extractor({"user_query": "Look for urn:75f2b737-06dd-4399-9…',
+            'tool regex_extractor_0_0: {"nmgs": ["0000234GLCMS0100ANORAKCAA"], "objref": ["GLCMS004AGT…',
+        ]
+    )
     assert json.loads(turn.steps[0].observation) == CODES.values(QUERIES[0])
 
 

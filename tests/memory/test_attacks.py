@@ -25,12 +25,6 @@ TURN = Turn(input="q", steps=(Step(tool="t", tool_input={"a": 1}, observation="r
 NUL, LONE = "\x00", "\ud800"
 
 
-@pytest.fixture
-def memory(memory_place):
-    with Memory(memory_place) as memory:
-        yield memory
-
-
 def with_input(**tool_input) -> Turn:
     step = Step.model_construct(**{**dict(Step(tool="t", observation="r")), "tool_input": tool_input})
     return Turn.model_construct(**{**dict(TURN), "steps": (step,)})

@@ -12,12 +12,6 @@ from agentkit.memory.store.search_text import phrases, snippet, words
 from agentkit.testing import ScriptedChat, reply
 
 
-@pytest.fixture
-def memory(memory_place):
-    with Memory(memory_place) as memory:
-        yield memory
-
-
 def turn(question: str, answer: str = "", *results: str, ok: bool = True) -> Turn:
     return Turn(input=question, output=answer, steps=tuple(Step(tool="look", observation=r, ok=ok) for r in results))
 

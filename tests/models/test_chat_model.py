@@ -1,14 +1,15 @@
 """The edge to the chat model, over real HTTP: what is sent, and what is made of what comes back."""
 
 import asyncio
-import json
 
 import pytest
+from inline_snapshot import snapshot
 from langchain_cohere import ChatCohere
 from langchain_core.language_models import FakeListChatModel
 from langchain_core.messages import AIMessage, HumanMessage, SystemMessage, ToolMessage
 from langchain_core.tools import tool
 from pydantic import BaseModel, SecretStr
+from support.cohere_chat import QUESTION
 
 from agentkit import Agent, CassetteError, CohereChat, ConfigError, HistoryError, ModelError, Usage
 from agentkit.cohere.wire import request_messages, response_message
@@ -28,18 +29,6 @@ def look_up(place: Place, depth: int = 1) -> dict:
     return {"found": place.name, "depth": depth}
 
 
-QUESTION = [HumanMessage("where?")]
-
-
-@pytest.fixture
-def env(monkeypatch):
-    def use(server):
-        monkeypatch.setenv("COHERE_API_KEY", "test-key")
-        monkeypatch.setenv("CO_API_URL", server.url)
-
-    return use
-
-
 def ask(edge, messages=QUESTION, *, offer_tools=True):
     return edge.ask(Ask(list(messages), offer_tools), {})
 
@@ -53,9 +42,9 @@ CALL = reply(
 )
 
 
-def test_a_reply_with_calls_keeps_plan_thinking_and_tokens(env):
+def test_a_reply_with_calls_keeps_plan_thinking_and_tokens(cohere_at):
     with CohereServer([CALL, CALL]) as server:
-        env(server)
+        cohere_at(server)
         edge = Edge("command-a-03-2025", [look_up])
         got = ask(edge)
         again = asyncio.run(edge.aask(Ask(list(QUESTION)), {}))
@@ -67,9 +56,9 @@ def test_a_reply_with_calls_keeps_plan_thinking_and_tokens(env):
     assert (again.plan, again.thinking, again.calls[0].arguments) == (got.plan, got.thinking, call.arguments)
 
 
-def test_what_is_sent(env):
+def test_what_is_sent(cohere_at):
     with CohereServer([CALL, "In Osaka."]) as server:
-        env(server)
+        cohere_at(server)
         edge = Edge("command-a-03-2025", [look_up])
         got = ask(edge)
         said = [
@@ -80,40 +69,64 @@ def test_what_is_sent(env):
         ]
         ask(edge, said)
     first, second = (r.body for r in server.requests)
-    assert (first["model"], first["temperature"]) == ("command-a-03-2025", 0)
-    (sent_tool,) = first["tools"]
-    parameters = sent_tool["function"]["parameters"]
-    assert sent_tool["function"]["description"] == "Look a place up."
-    assert parameters["required"] == ["place"]
-    assert parameters["properties"]["place"]["properties"]["tags"] == {
-        "type": "array",
-        "items": {"type": "string"},
-        "default": [],
-    }
-    assert second["messages"] == [
-        {"role": "system", "content": "be exact"},
-        {"role": "user", "content": "where?"},
-        {
-            "role": "assistant",
-            "tool_plan": "I will look it up.",
-            "content": [{"type": "thinking", "thinking": "Which place?"}],
-            "tool_calls": [
+    assert [first, second["messages"]] == snapshot(
+        [
+            {
+                "model": "command-a-03-2025",
+                "messages": [{"role": "user", "content": "where?"}],
+                "temperature": 0.0,
+                "tools": [
+                    {
+                        "type": "function",
+                        "function": {
+                            "name": "look_up",
+                            "description": "Look a place up.",
+                            "parameters": {
+                                "properties": {
+                                    "place": {
+                                        "properties": {
+                                            "name": {"type": "string"},
+                                            "tags": {"default": [], "items": {"type": "string"}, "type": "array"},
+                                        },
+                                        "required": ["name"],
+                                        "type": "object",
+                                    },
+                                    "depth": {"default": 1, "type": "integer"},
+                                },
+                                "required": ["place"],
+                                "type": "object",
+                            },
+                        },
+                    }
+                ],
+                "stream": False,
+            },
+            [
+                {"role": "system", "content": "be exact"},
+                {"role": "user", "content": "where?"},
                 {
-                    "id": got.calls[0].id,
-                    "type": "function",
-                    "function": {
-                        "name": "look_up",
-                        "arguments": json.dumps(got.calls[0].arguments, ensure_ascii=False),
-                    },
-                }
+                    "role": "assistant",
+                    "tool_plan": "I will look it up.",
+                    "content": [{"type": "thinking", "thinking": "Which place?"}],
+                    "tool_calls": [
+                        {
+                            "id": "look_up_0001",
+                            "type": "function",
+                            "function": {
+                                "name": "look_up",
+                                "arguments": '{"place": {"name": "Osaka", "tags": ["größe"]}}',
+                            },
+                        }
+                    ],
+                },
+                {
+                    "role": "tool",
+                    "tool_call_id": "look_up_0001",
+                    "content": [{"type": "document", "document": {"data": {"output": "found"}}}],
+                },
             ],
-        },
-        {
-            "role": "tool",
-            "tool_call_id": got.calls[0].id,
-            "content": [{"type": "document", "document": {"data": {"output": "found"}}}],
-        },
-    ]
+        ]
+    )
 
 
 def test_a_plan_is_never_invented():
@@ -123,21 +136,21 @@ def test_a_plan_is_never_invented():
     assert "content" not in sent
 
 
-def test_the_last_answer_is_asked_for_without_tools(env):
+def test_the_last_answer_is_asked_for_without_tools(cohere_at):
     with CohereServer(["done"]) as server:
-        env(server)
+        cohere_at(server)
         assert ask(Edge("command-a-03-2025", [look_up]), offer_tools=False).text == "done"
     assert "tools" not in server.requests[0].body
 
 
-def test_citations_point_to_the_steps(env):
+def test_citations_point_to_the_steps(cohere_at):
     answer = "It is Osaka, and Osaka only."
     script = [
         reply(calls=[("look_up", {"place": {"name": "Osaka"}})]),
         reply(answer, citations=[cite("Osaka", call=0), cite("Osaka", call=0, occurrence=1)]),
     ]
     with CohereServer(script) as server:
-        env(server)
+        cohere_at(server)
         turn = Agent(model="command-a-03-2025", tools=[look_up]).run("where?")
     assert [answer[c.start : c.end] for c in turn.citations] == ["Osaka", "Osaka"]
     assert {c.call_ids for c in turn.citations} == {(turn.steps[0].call_id,)}
@@ -170,10 +183,10 @@ def test_citations_count_from_the_start_of_the_whole_answer():
     assert (citation.sources, citation.call_ids) == (("doc-0",), ())
 
 
-def test_arguments_that_are_no_json_object(env):
+def test_arguments_that_are_no_json_object(cohere_at):
     script = [reply(calls=[("look_up", '{"place": ')]), reply(calls=[("look_up", "[1]")])]
     with CohereServer(script) as server:
-        env(server)
+        cohere_at(server)
         edge = Edge("command-a-03-2025", [look_up])
         first, second = ask(edge).calls[0], ask(edge).calls[0]
     assert (first.raw, first.arguments) == ('{"place": ', {})
@@ -184,9 +197,9 @@ def test_arguments_that_are_no_json_object(env):
 @pytest.mark.parametrize(
     ("finish", "said"), [("MAX_TOKENS", "max_tokens"), ("ERROR", "error"), ("COMPLETE", "complete")]
 )
-def test_finish_reasons(env, finish, said):
+def test_finish_reasons(cohere_at, finish, said):
     with CohereServer([reply("cut", finish=finish)]) as server:
-        env(server)
+        cohere_at(server)
         assert ask(Edge("command-a-03-2025", [])).finish == said
 
 
@@ -194,9 +207,9 @@ def test_finish_reasons(env, finish, said):
     ("status", "next_step"),
     [(401, "COHERE_API_KEY"), (404, "the model's name"), (400, "the request"), (422, "the request")],
 )
-def test_a_refusal_names_status_message_and_next_step(env, status, next_step):
+def test_a_refusal_names_status_message_and_next_step(cohere_at, status, next_step):
     with CohereServer([reply(status=status, body={"message": "no such luck"})] * 2) as server:
-        env(server)
+        cohere_at(server)
         edge = Edge("command-a-03-2025", [])
         with pytest.raises(ModelError, match=f"status {status}: no such luck.*{next_step}"):
             ask(edge)
@@ -268,11 +281,11 @@ def test_a_proxy_of_an_unknown_kind(monkeypatch):
     assert "secret" not in str(caught.value)
 
 
-def test_the_environment_is_read_when_the_agent_is_made(env, monkeypatch):
+def test_the_environment_is_read_when_the_agent_is_made(cohere_at, monkeypatch):
     with CohereServer(["from the first"]) as first, CohereServer(["from the second"]) as second:
-        env(first)
+        cohere_at(first)
         one = Agent(model="command-a-03-2025")
-        env(second)
+        cohere_at(second)
         two = Agent(model="command-a-03-2025")
         monkeypatch.delenv("CO_API_URL")
         monkeypatch.delenv("COHERE_API_KEY")

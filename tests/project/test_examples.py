@@ -3,18 +3,13 @@
 import random
 import re
 import runpy
-from pathlib import Path
 
 import pytest
+from support.product_codes import QUERIES
+from support.repository import EXAMPLES
 
 from agentkit.testing import cite, reply
 
-EXAMPLES = Path(__file__).parents[2] / "examples"
-QUERIES = [
-    "Look for urn:75f2b737-06dd-4399-9206-a6c11b65138e, GLCMS004AGTCAMIS; 0000234GLCMS0100ANORAKCAA, GLCHL000CGUCHALE",
-    "I need tennis products",
-    "Look for GLBRL0000GACHALE, nmg 0000234GLCZD0000GUREDTOAA and car products",
-]
 # The page's answers hold no-break spaces as indentation, and citations that begin with the quote before a code.
 INDENT = "\N{NO-BREAK SPACE} \N{NO-BREAK SPACE} "
 ANSWERS = [

@@ -10,10 +10,10 @@ import zipfile
 from pathlib import Path
 
 import pytest
+from support.repository import ROOT
 
 import agentkit
 
-ROOT = Path(__file__).resolve().parents[2]
 FOLDERS = {  # where a folder of the tree ends up in the wheel
     "agentkit": "agentkit",
     "tools": "agentkit/tools",

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 from langchain_core.tools import tool
+from support.repository import ROOT
 
 from agentkit.testing import CohereServer, ScriptedChat, reply
 
-ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 PROGRAMS = dict(re.findall(r"<!-- test: (\w+) -->\n```python\n(.*?)```", README, re.DOTALL))
 

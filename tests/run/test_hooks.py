@@ -1,11 +1,11 @@
 """Hooks see everything, may change and refuse it, and cannot poison a session."""
 
-import asyncio
 from dataclasses import replace
 
 import pytest
 from langchain_core.messages import HumanMessage, SystemMessage
 from langchain_core.tools import tool
+from support.run_ways import WAYS, play
 
 from agentkit import (
     Agent,
@@ -17,13 +17,11 @@ from agentkit import (
     Observation,
     Refuse,
     ToolPolicy,
-    Turn,
     with_policy,
 )
 from agentkit.memory import Memory
 from agentkit.testing import ScriptedChat, reply
 
-WAYS = ["run", "arun", "stream", "astream"]
 ran: list[str] = []
 
 
@@ -41,20 +39,6 @@ def send(text: str) -> str:
 SEND = reply(plan="I will send.", calls=[("send", {"text": "hello"})])
 
 
-def play(way: str, agent: Agent) -> Turn:
-    if way == "run":
-        return agent.run("go", session="s")
-    if way == "arun":
-        return asyncio.run(agent.arun("go", session="s"))
-    if way == "stream":
-        return list(agent.stream("go", session="s"))[-1].turn
-
-    async def main() -> list:
-        return [event async for event in agent.astream("go", session="s")]
-
-    return asyncio.run(main())[-1].turn
-
-
 def make(hooks, script=(SEND, "The secret is s3cr3t-word."), **more) -> tuple[Agent, ScriptedChat]:
     chat = ScriptedChat(list(script))
     return Agent(chat, tools=[send], hooks=hooks, **more), chat
@@ -70,7 +54,7 @@ def test_every_hook_is_called_with_the_session(way):
     hooks = Hooks(**{name: note(name) for name in ("before_model", "after_model", "before_tool", "after_tool")})
     turns: list = []
     agent, _ = make([hooks, Hooks(on_turn=lambda turn, session: turns.append((turn, session)))])
-    turn = play(way, agent)
+    turn, _ = play(agent, way)
     around = [("before_model", "s"), ("after_model", "s")]
     assert seen == [*around, ("before_tool", "s"), ("after_tool", "s"), *around]
     assert turns == [(turn, "s")]
@@ -93,7 +77,7 @@ def test_hooks_change_messages_arguments_observations_and_the_answer(way):
         after_model=lambda answer, session: replace(answer, text=answer.text.replace("s3cr3t-word", "***")),
     )
     agent, chat = make(hooks, memory=memory, system="be exact")
-    turn = play(way, agent)
+    turn, _ = play(agent, way)
     assert ran == ["hello!"]
     assert (turn.steps[0].tool_input, turn.steps[0].observation) == ({"text": "hello!"}, "sent hello!, secret ***")
     assert turn.output == "The secret is ***."
@@ -105,13 +89,13 @@ def test_hooks_change_messages_arguments_observations_and_the_answer(way):
 @pytest.mark.parametrize("way", WAYS)
 def test_hooks_refuse(way):
     never, chat = make(Hooks(before_model=lambda messages, session: Refuse("not with these words")))
-    turn = play(way, never)
+    turn, _ = play(never, way)
     assert (turn.stop_reason, turn.output, chat.requests) == ("refused", "not with these words", [])
     after, _ = make(Hooks(after_model=lambda answer, session: Refuse("no plans") if answer.calls else None))
-    turn = play(way, after)
+    turn, _ = play(after, way)
     assert (turn.stop_reason, turn.output, turn.steps, ran) == ("refused", "no plans", (), [])
     call, _ = make(Hooks(before_tool=lambda call, session: Refuse("no mail on Sundays")))
-    turn = play(way, call)
+    turn, _ = play(call, way)
     assert (turn.stop_reason, ran) == ("answered", [])
     assert turn.steps[0].observation == "send was not called: it was refused: no mail on Sundays."
     assert turn.steps[0].result.error == "refused"
@@ -127,7 +111,7 @@ def test_a_hook_that_raises_is_named_and_the_session_goes_on(way, kind):
     memory = Memory()
     agent, _ = make(Hooks(**{kind: fails}), memory=memory)
     with pytest.raises(HookError, match=rf"The hook {kind} \(fails\) raised ZeroDivisionError: the hook's own"):
-        play(way, agent)
+        play(agent, way)
     (turn,) = memory.turns("s")
     assert turn.stop_reason == ("answered" if kind == "on_turn" else "interrupted")
     if kind == "after_tool":

@@ -14,13 +14,16 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from langchain_cohere import ChatCohere
+from support.cohere_chat import MODEL
+from support.repository import ROOT
 
 from agentkit.errors import CassetteError, InputError
 from agentkit.testing import CohereServer, ScriptError, cite, reply, use_cassette
 from agentkit.testing.cassette_file import CassetteFile
 from agentkit.testing.cassettes import public_uri
 
-MODEL = "command-a-03-2025"
+pytestmark = pytest.mark.usefixtures("no_api_key")
+
 SCRIPT = (
     reply(plan="I will look.", calls=[("extract", {"q": "a\nb"})]),
     reply("Der Code ist „GLC“ 🎉.\nSchluss.", citations=[cite("GLC", call=0)]),
@@ -30,13 +33,6 @@ FORBIDDEN = re.compile(
     r"authorization|set-cookie|api[-_]key|bearer|x-fern|user-agent|127\.0\.0\.1|localhost|!!binary", re.IGNORECASE
 )
 PROVENANCE = re.compile(r"\A(provenance: live\n(?!follows)|provenance: scripted\nfollows: \S)")
-CASSETTES = Path(__file__).parents[2] / "cassettes"
-
-
-@pytest.fixture(autouse=True)
-def no_key(monkeypatch):
-    monkeypatch.delenv("COHERE_API_KEY", raising=False)
-    monkeypatch.delenv("CO_API_URL", raising=False)
 
 
 def settings_of_client():
@@ -168,9 +164,10 @@ def test_the_search_for_leaks_finds_them(leak):
 
 
 def test_no_cassette_of_this_project_leaks_and_each_says_where_it_is_from():
-    paths = sorted(CASSETTES.rglob("*.yaml"))
+    folder = ROOT / "cassettes"
+    paths = sorted(folder.rglob("*.yaml"))
     assert paths
-    texts = {path.relative_to(CASSETTES).as_posix(): path.read_text(encoding="utf-8") for path in paths}
+    texts = {path.relative_to(folder).as_posix(): path.read_text(encoding="utf-8") for path in paths}
     leaks = {name: found.group() for name, text in texts.items() if (found := FORBIDDEN.search(text))}
     unclear = [name for name, text in texts.items() if not PROVENANCE.match(text)]
     assert (leaks, unclear) == ({}, [])

@@ -9,6 +9,8 @@ import yaml
 
 from agentkit.testing import network, use_cassette
 
+pytestmark = pytest.mark.usefixtures("no_api_key")
+
 # Plain HTTP instead of the SDK, which imports itself bit by bit (see Modules).
 HEAD = """
 import os
@@ -34,12 +36,6 @@ def test_hello(cassette):
 
 PLUGINS_OFF = ("randomly", "cacheprovider", "hypothesispytest", "inline_snapshot")
 QUIET = [part for name in PLUGINS_OFF for part in ("-p", f"no:{name}")]
-
-
-@pytest.fixture(autouse=True)
-def no_key(monkeypatch):
-    monkeypatch.delenv("COHERE_API_KEY", raising=False)
-    monkeypatch.delenv("CO_API_URL", raising=False)
 
 
 @pytest.fixture(autouse=True, scope="module")

@@ -11,11 +11,11 @@ from langchain_cohere import ChatCohere
 from langchain_core.messages import AIMessage, HumanMessage, ToolMessage
 from langchain_core.tools import tool
 from pydantic import SecretStr
+from support.cohere_chat import MODEL
 
 from agentkit.errors import InputError
 from agentkit.testing import CohereServer, ScriptError, cite, reply
 
-MODEL = "command-a-03-2025"
 USER = {"role": "user", "content": "Erick, 27 years old"}
 CALLS = reply(
     plan="I will use the Person tool.",

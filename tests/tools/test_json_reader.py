@@ -7,16 +7,15 @@ import math
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
+from support.property_tests import PATIENT
 
 from agentkit.errors import InputError
 from agentkit.tools import read_json
 from agentkit.tools.json_reader import MAX_DEPTH
 
 # A loaded machine must not fail a test.
-PATIENT = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
-
 NBSP = "\u00a0"
 
 

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import Annotated, Any
 
 import pytest
 from pydantic import BaseModel, Field, ValidationError
+from support.product_codes import CODES, OBJREF
 
 from agentkit.errors import ConfigError, InputError, ModelError
 from agentkit.policy import ToolPolicy, policy_of
 from agentkit.tools import Pattern, RegexExtractor, RequestBuilder
 from agentkit.tools.request_builder import plain
 
-CODES = RegexExtractor.from_toml(Path(__file__).parents[2] / "examples" / "product_codes.toml")
 PAGE = {"page": 0, "size": 10}
 TAXONOMIES = {"taxonomies": ["CARS", "TRUCKS", "CLOTHES", "SPORT"]}
 MOTIVATION = (
@@ -23,7 +22,6 @@ MOTIVATION = (
 )
 UUIDS = ["7410e652-639d-402e-984e-8fd7025f0aac", "8bb21b93-2ddf-4a63-af63-ddb6b1be49a1"]
 OBJREFS, NMGS = ["GLPNT0005GUJOGGE", "GLSBR000BGASOBRE"], ["0000234GLCHL0200ARTINDIUS"]
-CODE = "GLPNT0005GUJOGGE"
 
 
 def test_the_request_of_the_cookbooks_motivation_to_the_letter() -> None:
@@ -37,9 +35,9 @@ def test_the_request_of_the_cookbooks_motivation_to_the_letter() -> None:
 
 
 def test_requests_are_typed_frozen_models() -> None:
-    request = RequestBuilder(CODES, fields=PAGE).build(CODE)[0]
+    request = RequestBuilder(CODES, fields=PAGE).build(OBJREF)[0]
     assert type(request).__name__ == "ObjrefRequest"
-    assert (request.objref, request.page, request.size) == ([CODE], 0, 10)  # type: ignore[attr-defined]
+    assert (request.objref, request.page, request.size) == ([OBJREF], 0, 10)  # type: ignore[attr-defined]
     with pytest.raises(ValidationError):
         request.page = 1  # type: ignore[attr-defined]
 
@@ -68,7 +66,7 @@ def test_a_template_is_filled_and_what_stands_for_nothing_is_left_out() -> None:
     }
     assert plain(builder.build("x", choices={"taxonomies": ["cars"]}))[0]["tags"] == {"of": ["CARS"]}
     assert builder.build("x") == []
-    assert RequestBuilder(CODES, template={"u": "{uuid}"}).build(CODE) == []
+    assert RequestBuilder(CODES, template={"u": "{uuid}"}).build(OBJREF) == []
 
 
 def test_your_own_models_check_the_values() -> None:
@@ -77,10 +75,10 @@ def test_your_own_models_check_the_values() -> None:
         page: int = 0
 
     builder = RequestBuilder(CODES, models={"objref": ByReference})
-    assert builder.build(CODE) == [ByReference(objref=[CODE])]
+    assert builder.build(OBJREF) == [ByReference(objref=[OBJREF])]
     with pytest.raises(InputError, match="does not fit ByReference: objref: List should have at most 1 item"):
-        builder.build(f"{CODE} GLCMS004AGTCAMIS")
-    assert RequestBuilder(CODES, layout="merged", models=ByReference).build(CODE) == [ByReference(objref=[CODE])]
+        builder.build(f"{OBJREF} GLCMS004AGTCAMIS")
+    assert RequestBuilder(CODES, layout="merged", models=ByReference).build(OBJREF) == [ByReference(objref=[OBJREF])]
 
 
 def test_any_name_of_a_parameter_can_be_a_request() -> None:
@@ -97,14 +95,14 @@ def test_a_model_adds_only_what_is_on_the_list() -> None:
     answer = (
         'Sure:\n```json\n[{"objref": ["GLXXX000INVENTED"], "page": 3}, {"taxonomies": ["sport", "CARS", "cars"]}]\n```'
     )
-    assert plain(builder.complete(f"ref {CODE}", answer)) == [
-        {"objref": [CODE], **PAGE},
+    assert plain(builder.complete(f"ref {OBJREF}", answer)) == [
+        {"objref": [OBJREF], **PAGE},
         {"taxonomies": ["CARS", "SPORT"], **PAGE},
     ], "codes come from the text, choices in the order and case of the list"
     assert plain(builder.complete("x", '{"taxonomies": "TRUCKS"}')) == [{"taxonomies": ["TRUCKS"], **PAGE}]
     assert builder.complete("x", '{"taxonomies": []}') == builder.complete("x", '{"taxonomies": null}') == []
     merged = RequestBuilder(CODES, layout="merged", choices=TAXONOMIES)
-    assert plain(merged.complete(CODE, '{"taxonomies": ["CARS"]}')) == [{"objref": [CODE], "taxonomies": ["CARS"]}]
+    assert plain(merged.complete(OBJREF, '{"taxonomies": ["CARS"]}')) == [{"objref": [OBJREF], "taxonomies": ["CARS"]}]
 
 
 @pytest.mark.parametrize(
@@ -120,7 +118,7 @@ def test_a_model_adds_only_what_is_on_the_list() -> None:
 def test_an_answer_that_is_no_choice_is_the_models_error(answer: str, message: str) -> None:
     builder = RequestBuilder(CODES, fields=PAGE, choices=TAXONOMIES)
     with pytest.raises(ModelError, match=message):
-        builder.complete(CODE, answer)
+        builder.complete(OBJREF, answer)
 
 
 def test_what_the_caller_chooses_is_checked_too() -> None:
@@ -148,7 +146,7 @@ def test_the_closed_list_as_a_schema_and_as_words() -> None:
 
 def test_it_is_a_tool_as_the_extractor_is() -> None:
     builder = RequestBuilder(CODES, fields=PAGE)
-    assert builder.invoke({"user_query": CODE}) == [{"objref": [CODE], **PAGE}]
+    assert builder.invoke({"user_query": OBJREF}) == [{"objref": [OBJREF], **PAGE}]
     assert policy_of(builder) == ToolPolicy(timeout_s=None)
     assert (builder.name, builder.extractor, dict(builder.choices)) == ("request_builder", CODES, {})
 

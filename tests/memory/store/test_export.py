@@ -7,12 +7,6 @@ from agentkit import Artifact, InputError, Observation, SessionError, Step, Turn
 from agentkit.memory import Memory
 
 
-@pytest.fixture
-def memory(memory_place):
-    with Memory(memory_place) as memory:
-        yield memory
-
-
 def fill(memory: Memory) -> None:
     picture = Artifact(name="a.png", data=b"\x00\xff", media_type="image/png")
     result = Observation(content="the whole text", artifacts=(picture,), facts={"a": [1]}, duration_s=0.25)

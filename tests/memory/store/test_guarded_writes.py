@@ -7,21 +7,12 @@ import threading
 
 import pytest
 from sqlalchemy import text
+from support.turns import CALL, DONE, TURN
 
 from agentkit import InputError, Observation, SessionBusyError, Step, StoreError, Turn
 from agentkit.memory import Memory
 from agentkit.memory.store.store import owners
 from agentkit.memory.store.store import turn_rows as rows
-
-CALL = Step(tool="add", tool_input={"a": 1}, call_id="c1", round=1, ok=False)
-DONE = CALL.model_copy(update={"observation": "2", "ok": True, "result": Observation(content="2")})
-TURN = Turn(input="1 + 1?", steps=(DONE,), output="2")
-
-
-@pytest.fixture
-def memory(memory_place):
-    with Memory(memory_place) as memory:
-        yield memory
 
 
 @pytest.fixture

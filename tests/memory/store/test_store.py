@@ -8,6 +8,7 @@ import threading
 
 import pytest
 from sqlalchemy import text
+from support.turns import CALL, DONE, TURN
 
 from agentkit import (
     Artifact,
@@ -24,21 +25,12 @@ from agentkit import (
 from agentkit.memory import Memory
 from agentkit.memory.store.owners import LEASE_S
 
-CALL = Step(tool="add", tool_input={"a": 1}, call_id="c1", round=1, plan="I will add.", ok=False)
-DONE = CALL.model_copy(update={"observation": "2", "ok": True, "result": Observation(content="2", duration_s=0.5)})
 OTHER = Step(tool="send", tool_input={"to": "x"}, call_id="c2", round=1, ok=False)
-TURN = Turn(input="1 + 1?", steps=(DONE,), output="2")
 
 
 class Odd:
     def __repr__(self) -> str:
         return "an odd \x00"
-
-
-@pytest.fixture
-def memory(memory_place):
-    with Memory(memory_place) as memory:
-        yield memory
 
 
 def test_a_turn_comes_back_whole(memory):

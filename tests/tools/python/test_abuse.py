@@ -19,12 +19,10 @@ import pytest
 from abuse.case import LEVELS
 from abuse.cases import CASES
 from abuse.table import table
-
-from agentkit.tools.python import levels
+from support.isolation import need
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="what is seen from outside is seen through /proc")
 
-BEST = levels.best(levels.probe()).level if sys.platform == "linux" else "L1"
 ANSWER_S = 100
 
 # In a mount namespace of its own: all temporary files on a small file system, so that nothing fills the disk or is
@@ -110,11 +108,7 @@ def batteries():
 
 
 def get(batteries, level, who):
-    if LEVELS.index(BEST) > LEVELS.index(level):
-        why = f"this machine offers {BEST} only"
-        if os.environ.get("CI") == "true":
-            pytest.fail(why)
-        pytest.skip(why)
+    need(level)
     if who == "user" and os.geteuid() != 0:
         pytest.skip("this is an ordinary user: the cases without a change of user show it")
     if who == "user" and not (shutil.which("setpriv") and shutil.which("unshare")):

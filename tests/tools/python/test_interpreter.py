@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from langchain_core.utils.function_calling import convert_to_openai_tool
+from support.processes import gone
 
 from agentkit.errors import ConfigError, InputError, SessionError, ToolError
 from agentkit.policy import Outcome, ToolPolicy, policy_of, with_policy
@@ -40,19 +41,6 @@ def weak():
     """Not walled in: its code may start programs, and the test sees its files and process numbers."""
     with PythonInterpreter(max_isolation="L1", allow_weak=True, timeout_s=60) as interpreter:
         yield interpreter
-
-
-def gone(pid: int) -> bool:
-    """Whether the process ends soon (a zombie that its own parent has yet to reap has ended)."""
-    for _ in range(500):
-        try:
-            if Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z":
-                return True
-            os.kill(pid, 0)
-        except (ProcessLookupError, FileNotFoundError):
-            return True
-        time.sleep(0.01)
-    return False
 
 
 # --- what a cell gives back ----------------------------------------------------------------------------------

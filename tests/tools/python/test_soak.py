@@ -11,13 +11,13 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from support.isolation import BEST, need
+from support.processes import children
 
 from agentkit.tools import PythonInterpreter
-from agentkit.tools.python import levels
 from agentkit.tools.python.execution import Execution, Isolation
 from agentkit.tools.python.host.frames import MAX_FRAME_BYTES, FrameError, FrameReader, Hello, Reply, decode
 
-BEST = levels.best(levels.probe()).level
 AT_EACH_LEVEL = pytest.mark.parametrize("level", ["L1", "L2", "L3"])
 REPLY = {
     "id": 1, "ok": True, "value": "1", "error": None, "names": ["x"], "problems": [],
@@ -27,11 +27,7 @@ REPLY = {
 
 
 def at(level, **options):
-    if level > BEST:
-        why = f"this machine offers {BEST} only"
-        if os.environ.get("CI") == "true":
-            pytest.fail(why)
-        pytest.skip(why)
+    need(level)
     return PythonInterpreter(min_isolation=level, max_isolation=level, allow_weak=level == "L1", **options)
 
 
@@ -155,23 +151,6 @@ def descriptors():
     return len(list(Path("/proc/self/fd").iterdir()))
 
 
-def children():
-    """Numbers of the processes below this one, at any depth."""
-    parents = {}
-    for path in Path("/proc").iterdir():
-        if path.name.isdigit():
-            try:
-                after = (path / "stat").read_text().rpartition(")")[2].split()
-            except OSError:
-                continue
-            parents[int(path.name)] = int(after[1])
-    found, edge = set(), {os.getpid()}
-    while edge:
-        edge = {pid for pid, parent in parents.items() if parent in edge} - found
-        found |= edge
-    return found
-
-
 def in_the_end(holds):
     """Whether it comes to hold: the kernel takes a moment to clear up."""
     for _ in range(1000):
@@ -187,7 +166,7 @@ def in_the_end(holds):
 def test_a_thousand_sessions_leave_nothing(tmp_path, monkeypatch, level):
     monkeypatch.setenv("TMPDIR", str(tmp_path))
     monkeypatch.setattr("tempfile.tempdir", None)
-    before, open_before = children(), descriptors()
+    before, open_before = children(os.getpid()), descriptors()
     with at(level) as python:
         for n in range(1000):
             done = python.execute(f"open('f', 'w').write('x' * {n}); x = {n}; x", session=f"s{n}")
@@ -196,18 +175,18 @@ def test_a_thousand_sessions_leave_nothing(tmp_path, monkeypatch, level):
                 assert python.execute("import os; os._exit(1)", session=f"s{n}").cause == "died"
             python.close(f"s{n}")
             if n == 10:
-                warm, processes = descriptors(), len(children())
+                warm, processes = descriptors(), len(children(os.getpid()))
         assert descriptors() == warm
-        assert in_the_end(lambda: len(children()) <= processes)
+        assert in_the_end(lambda: len(children(os.getpid())) <= processes)
     assert list(tmp_path.iterdir()) == []
-    assert descriptors() == open_before and in_the_end(lambda: children() <= before)
+    assert descriptors() == open_before and in_the_end(lambda: children(os.getpid()) <= before)
 
 
 @pytest.mark.soak
 @pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
 @AT_EACH_LEVEL
 def test_fifty_sessions_at_once_and_each_killed(level):
-    before, open_before = children(), descriptors()
+    before, open_before = children(os.getpid()), descriptors()
     with at(level, max_idle_sessions=100) as python:
         found = {}
 
@@ -233,4 +212,4 @@ def test_fifty_sessions_at_once_and_each_killed(level):
         assert all(done.cause == "died" and done.lost == ("x",) and "SIGKILL" in done.error for done in found.values())
         assert sorted(found) == list(range(50))
         assert all(python.execute("7", session=str(n)).value == "7" for n in range(50))
-    assert descriptors() == open_before and in_the_end(lambda: children() <= before)
+    assert descriptors() == open_before and in_the_end(lambda: children(os.getpid()) <= before)

@@ -13,6 +13,8 @@ import time
 from pathlib import Path
 
 import pytest
+from support.isolation import BEST, need
+from support.processes import gone
 
 from agentkit.errors import ConfigError, ToolError
 from agentkit.tools import PythonInterpreter
@@ -21,18 +23,6 @@ from agentkit.tools.python.guest import seccomp_rules
 from agentkit.tools.python.guest.seccomp_filters import FILTERS
 from agentkit.tools.python.host.walls import SLOT_BYTES
 from agentkit.tools.python.levels import Machine
-
-BEST = levels.best(levels.probe()) if sys.platform == "linux" else None
-ORDER = {"L1": 1, "L2": 2, "L3": 3}
-
-
-def need(level):
-    """Skip where the machine does not offer the level; in CI it must."""
-    if BEST is None or ORDER[BEST.level] < ORDER[level]:
-        why = f"needs isolation {level}: {BEST.reason if BEST else 'not Linux'}"
-        if os.environ.get("CI") == "true":
-            pytest.fail(why)
-        pytest.skip(why)
 
 
 @pytest.fixture(scope="module", params=["L2", "L3"])
@@ -54,17 +44,6 @@ def own(request):
 def sessions(python):
     """The numbers of the sessions' processes, as the host counts."""
     return {name: session.process._child.pid for name, session in python._sessions._live.items()}
-
-
-def gone(pid):
-    for _ in range(500):
-        try:
-            if Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z":
-                return True
-        except FileNotFoundError:
-            return True
-        time.sleep(0.01)
-    return False
 
 
 # --- getting out ---------------------------------------------------------------------------------------------
@@ -543,7 +522,7 @@ def test_the_doctor_says_what_holds(capsys, monkeypatch, tmp_path):
 
     assert examine() is True
     said = capsys.readouterr().out
-    assert f"Level {BEST.level}:" in said and "NO  read" not in said and "it got out" not in said
+    assert f"Level {BEST}:" in said and "NO  read" not in said and "it got out" not in said
     monkeypatch.setenv("PATH", str(tmp_path))
     assert examine() is True
     assert "Level L2:" in (said := capsys.readouterr().out) and "apt install bubblewrap" in said

@@ -4,14 +4,10 @@ from __future__ import annotations
 
 import importlib.util
 import sys
-from pathlib import Path
 
 import pytest
-
-from agentkit.tools import RegexExtractor
-
-ROOT = Path(__file__).parents[3]
-CODES = RegexExtractor.from_toml(ROOT / "examples" / "product_codes.toml")
+from support.product_codes import CODES
+from support.repository import ROOT
 
 
 def _load():

@@ -10,9 +10,11 @@ from pathlib import Path
 
 import pytest
 import re2
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from langchain_core.tools import BaseTool
+from support.product_codes import CODES, NMGS, OBJREF, UUID, one
+from support.property_tests import PATIENT
 
 from agentkit.errors import ConfigError, InputError
 from agentkit.policy import ToolPolicy, policy_of, with_policy
@@ -22,21 +24,8 @@ from agentkit.tools.regex import scanner as regex_match
 from agentkit.tools.regex.checks import luhn, mod97, uuid
 from agentkit.tools.regex.text_view import View, folded, normalised, unwrapped
 
-CODES = RegexExtractor.from_toml(Path(__file__).parents[3] / "examples" / "product_codes.toml")
-
-# A loaded machine must not fail a test.
-PATIENT = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
-
-UUID = "7410e652-639d-402e-984e-8fd7025f0aac"
 URN = f"urn:{UUID}"
-NMGS = "0000234GLCHL0200ARTINDIUS"
-OBJREF = "GLPNT0005GUJOGGE"
 HYPHENS = "\u2010\u2011\u2012\u2013\u2014\u2212\ufe63\uff0d"
-
-
-def one(**fields: object) -> RegexExtractor:
-    """An extractor with a single pattern called p."""
-    return RegexExtractor([Pattern(**{"name": "p", **fields})])  # type: ignore[arg-type]
 
 
 def reasons(extractor: RegexExtractor, text: str) -> list[tuple[str, str, str]]:

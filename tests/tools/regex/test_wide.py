@@ -11,18 +11,11 @@ from typing import Any
 
 import pandas as pd
 import pytest
+from support.product_codes import CODES, NMGS, OBJREF, UUID, one
 
 from agentkit.errors import ConfigError, InputError
 from agentkit.tools import Decision, Pattern, PatternTimeoutError, RegexExtractor
 from agentkit.tools.regex.text_view import View
-
-CODES = RegexExtractor.from_toml(Path(__file__).parents[3] / "examples" / "product_codes.toml")
-OBJREF, NMGS = "GLPNT0005GUJOGGE", "0000234GLCHL0200ARTINDIUS"
-UUID = "7410e652-639d-402e-984e-8fd7025f0aac"
-
-
-def one(**fields: Any) -> RegexExtractor:
-    return RegexExtractor([Pattern(**{"name": "p", **fields})])
 
 
 def reasons(extractor: RegexExtractor, text: str) -> list[tuple[str, str]]:

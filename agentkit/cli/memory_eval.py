@@ -1,4 +1,4 @@
-"""The commands `agentkit memory ...`."""
+"""`agentkit memory eval`: what a memory keeps of your own sessions, measured."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ memory_commands = typer.Typer(help="What a memory keeps of its sessions.", no_ar
 
 
 @memory_commands.callback()
-def _several() -> None:
-    """Keeps `eval` a command of its own name while it is the only one."""
+def _group() -> None:
+    """Keep `eval` a subcommand: typer would run a single command without its name."""
 
 
 @memory_commands.command(name="eval")
@@ -24,7 +24,7 @@ def evaluate(
         list[float] | None,
         typer.Option("--budget", help="A budget as a share of the full history's tokens (may be repeated)."),
     ] = None,
-    plot: Annotated[str | None, typer.Option(help="PNG to draw recall against tokens into.")] = None,
+    plot: Annotated[str | None, typer.Option(help="PNG file to draw recall against tokens into.")] = None,
     system: Annotated[str | None, typer.Option(help="File with the system message of the sessions.")] = None,
 ) -> None:
     """Measure on your own sessions what a memory keeps of what later calls needed, and at what cost in tokens."""
