@@ -90,12 +90,10 @@ def without_walls(missing: tuple[str, ...]) -> Isolation:
     )
 
 
-def at_most(isolation: Isolation, level: Level) -> Isolation:
-    """The same, or less where less was asked for."""
-    if LEVELS.index(isolation.level) <= LEVELS.index(level):
-        return isolation
+def limited(level: Level) -> Isolation:
+    """Return the isolation of a `max_isolation` of L1 or L2, and why it is not higher."""
     missing = ("namespaces",) if level == "L2" else ("namespaces", "landlock", "seccomp")
-    fix = "leave max_isolation out" + ("; until then run only code you would run yourself" if level == "L1" else "")
+    fix = "omit max_isolation" + ("; until then run only code you would run yourself" if level == "L1" else "")
     return Isolation(level=level, missing=missing, reason=f"max_isolation is {level}", fix=fix)
 
 
@@ -110,8 +108,11 @@ def choose(min_isolation: Any, max_isolation: Any, allow_weak: bool) -> Isolatio
     for name, value in (("min_isolation", min_isolation), ("max_isolation", max_isolation)):
         if value not in LEVELS:
             raise ConfigError(f"{name} is {shorten(repr(value))}: give 'L1', 'L2' or 'L3'.")
-    found = at_most(best(probe()), max_isolation)
-    if problem := too_weak(found, min_isolation, allow_weak):
+    offered, lowest, highest = best(probe()), LEVELS.index(min_isolation), LEVELS.index(max_isolation)
+    found = offered if LEVELS.index(offered.level) <= highest else limited(max_isolation)
+    # A maximum below the minimum is what to mend, also where the machine offers no more than that maximum.
+    asked = limited(max_isolation) if found.level == max_isolation and highest < lowest else found
+    if problem := too_weak(asked, min_isolation, allow_weak):
         raise ConfigError(problem)
     return found
 

@@ -498,7 +498,14 @@ def test_too_little_is_refused_with_what_to_do():
         assert levels.too_weak(weak, least, True) == ""
     middle = levels.best(Machine(7, True, None, ""))
     assert levels.too_weak(middle, "L2", False) == "" and "min_isolation='L2'" in levels.too_weak(middle, "L3", False)
-    with pytest.raises(ConfigError, match="max_isolation is L2"):
+
+
+@pytest.mark.parametrize("hidden", [False, True], ids=["as it is", "without bubblewrap"])
+def test_a_maximum_below_the_minimum_is_what_to_mend(monkeypatch, tmp_path, hidden):
+    need("L2")
+    if hidden:
+        monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(ConfigError, match=r"\(max_isolation is L2\)\. To raise it: omit max_isolation\."):
         PythonInterpreter(min_isolation="L3", max_isolation="L2")
 
 
