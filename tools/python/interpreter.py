@@ -21,7 +21,7 @@ from agentkit.base.text import clean, shorten
 from agentkit.errors import ConfigError, InputError
 from agentkit.policy import ToolPolicy
 from agentkit.tools.python.data import DataFiles
-from agentkit.tools.python.execution import Execution, Level
+from agentkit.tools.python.execution import Execution, Isolation, Level
 from agentkit.tools.python.host.sessions import MAX_IDLE_SESSIONS, Sessions
 from agentkit.tools.python.host.walls import Walls, data_bytes
 from agentkit.tools.python.levels import choose
@@ -161,6 +161,11 @@ class PythonInterpreter(BaseTool):
                 "exception", f"The code has {len(code)} characters: the limit is {MAX_CODE_CHARS}. Send less of it."
             )
         return self._sessions.run(name, clean(code), limit, cancelled.is_set)
+
+    @property
+    def isolation(self) -> Isolation:
+        """How far code is walled in here; each `Execution` tells what held for it."""
+        return self._sessions.isolation
 
     def close(self, session: str | None = None) -> None:
         """End one session, or (None) all: processes and working folders. A later call starts afresh."""

@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from agentkit.errors import ToolError
-from agentkit.tools.python.execution import Cause, Execution
+from agentkit.tools.python.execution import Cause, Execution, Isolation
 from agentkit.tools.python.host.process import TICK_S
 from agentkit.tools.python.host.session import Session
 from agentkit.tools.python.host.walls import Walls
@@ -48,6 +48,11 @@ class Sessions:
         self._pid = os.getpid()
         self._timer: threading.Timer | None = None
         weakref.finalize(self, _shut_down, self._live, self._roots, walls.zygotes, self._pid)
+
+    @property
+    def isolation(self) -> Isolation:
+        """The level of the next session."""
+        return self._walls.isolation
 
     def start(self) -> None:
         """Let what sessions are forked from get warm in the background."""
