@@ -14,11 +14,13 @@ from pathlib import Path
 
 import pytest
 
+import agentkit
 from agentkit.errors import ConfigError, ToolError
 from agentkit.tools import PythonInterpreter
 from agentkit.tools.python import levels
 from agentkit.tools.python.guest import seccomp_rules
 from agentkit.tools.python.guest.seccomp_filters import FILTERS
+from agentkit.tools.python.host.readable import GUEST, readable
 from agentkit.tools.python.host.walls import SLOT_BYTES
 from agentkit.tools.python.levels import Machine
 
@@ -246,6 +248,29 @@ def test_sessions_do_not_reach_each_other(walled):
     ):
         assert "Error" in (walled.execute(code, session="two").error or ""), code
     assert walled.execute("open('own').read()", session="one").value == "'x'"
+
+
+def test_of_agentkit_nothing_is_readable_and_at_the_highest_level_only_the_guest_is_there(walled):
+    package = Path(agentkit.__file__).resolve().parent
+    if any(package.is_relative_to(path) for path in readable()):
+        pytest.skip("agentkit is installed among the packages, which the code may read")
+    folders = {"package": package, "host": GUEST.with_name("host"), "tool": GUEST.parent, "guest": GUEST}
+    there = {name: str(next(path for path in sorted(folder.glob("*.py")))) for name, folder in folders.items()}
+    code = (
+        f"import os\nthere = {there!r}\nfound = {{name: [] for name in there}}\nfor name, path in there.items():\n"
+        "    for look in (lambda: os.stat(path), lambda: open(path), lambda: os.listdir(os.path.dirname(path))):\n"
+        "        try: look(); found[name].append('seen')\n"
+        "        except FileNotFoundError: found[name].append('nothing')\n"
+        "        except PermissionError: found[name].append('refused')\nfound"
+    )
+    done = walled.execute(code, session="agentkit")
+    found = eval(done.value)
+    assert found.pop("guest") == ["seen", "refused", "refused"]
+    if done.isolation.level == "L3":
+        assert found.pop("tool") == ["nothing", "nothing", "refused"]  # an empty folder, to hold the guest's
+        assert set(map(tuple, found.values())) == {("nothing", "nothing", "nothing")}
+    else:
+        assert set(map(tuple, found.values())) == {("seen", "refused", "refused")}
 
 
 def test_sessions_draw_different_numbers_and_share_no_state(walled):
