@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import math
 import threading
 from collections.abc import Sequence
 from functools import partial
 from importlib.util import find_spec
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from langchain_core.runnables import RunnableConfig
 from langchain_core.tools import BaseTool
@@ -17,8 +16,9 @@ from pydantic import BaseModel, Field, PrivateAttr
 
 from agentkit.base import workers
 from agentkit.base.session_names import check_session
+from agentkit.base.settings import Give, settings
 from agentkit.base.text import clean, shorten
-from agentkit.errors import ConfigError, InputError
+from agentkit.errors import InputError
 from agentkit.policy import ToolPolicy
 from agentkit.tools.python.data import DataFiles
 from agentkit.tools.python.execution import Execution, Isolation, Level
@@ -35,6 +35,18 @@ MARGIN_S = 40.0
 
 if TYPE_CHECKING:
     from agentkit.tools.python.data import Data
+
+
+@settings
+class InterpreterSettings:
+    """What a `PythonInterpreter` is made with besides its data; its docstring says what each means."""
+
+    timeout_s: Annotated[float, Field(gt=0, le=86_400), Give("seconds above 0 to 86,400 (a day), such as 30")] = 30
+    min_isolation: Level = "L2"
+    max_isolation: Level = "L3"
+    allow_weak: bool = False
+    max_idle_sessions: Annotated[int, Field(ge=0)] = MAX_IDLE_SESSIONS
+    max_idle_s: Annotated[float, Field(gt=0, le=1e6), Give("seconds above 0 to 1,000,000")] | None = 3_600
 
 
 class PythonInput(BaseModel):
@@ -99,18 +111,22 @@ class PythonInterpreter(BaseTool):
         max_idle_s: float | None = 3_600,
     ) -> None:
         """See the class."""
-        isolation = choose(min_isolation, max_isolation, allow_weak)
-        limit = _check_timeout(timeout_s)
-        _check_idle(max_idle_sessions, max_idle_s)
-        files = DataFiles(data)
-        paths = files.paths
-        super().__init__(
-            description=_describe([path.name for path in paths]),
-            policy=ToolPolicy(timeout_s=limit + MARGIN_S),
+        given = InterpreterSettings(
+            timeout_s=timeout_s,
+            min_isolation=min_isolation,
+            max_isolation=max_isolation,
+            allow_weak=allow_weak,
+            max_idle_sessions=max_idle_sessions,
+            max_idle_s=max_idle_s,
         )
-        self._timeout_s, self._data = limit, files
-        walls = Walls(isolation, min_isolation=min_isolation, allow_weak=allow_weak, data_bytes=data_bytes(paths))
-        self._sessions = Sessions(paths, walls, max_idle=max_idle_sessions, max_idle_s=max_idle_s)
+        isolation, files = choose(min_isolation, max_isolation, allow_weak), DataFiles(data)
+        super().__init__(
+            description=_describe([path.name for path in files.paths]),
+            policy=ToolPolicy(timeout_s=given.timeout_s + MARGIN_S),
+        )
+        self._timeout_s, self._data = given.timeout_s, files
+        walls = Walls(isolation, min_isolation=min_isolation, allow_weak=allow_weak, data_bytes=data_bytes(files.paths))
+        self._sessions = Sessions(files.paths, walls, max_idle=max_idle_sessions, max_idle_s=max_idle_s)
         self._sessions.start()
 
     def execute(self, code: str, session: str = "s1", timeout_s: float | None = None) -> Execution:
@@ -153,7 +169,9 @@ class PythonInterpreter(BaseTool):
     def _run_cell(self, code: str, session: str, timeout_s: float | None, cancelled: threading.Event) -> Execution:
         if not isinstance(code, str):
             raise InputError(f"code is {shorten(repr(code))}: give a text with Python code.")
-        name, limit = check_session(session), self._timeout_s if timeout_s is None else _check_timeout(timeout_s)
+        name, limit = check_session(session), self._timeout_s
+        if timeout_s is not None:
+            limit = InterpreterSettings(timeout_s=timeout_s).timeout_s
         if not code.strip():
             return self._sessions.failure("exception", "There is no code to run: give at least one line of Python.")
         if len(code) > MAX_CODE_CHARS:
@@ -209,22 +227,3 @@ def _describe(names: Sequence[str]) -> str:
 
 def _and(names: Sequence[str]) -> str:
     return " and ".join(filter(None, (", ".join(names[:-1]), names[-1])))
-
-
-def _check_timeout(timeout_s: Any) -> float:
-    if isinstance(timeout_s, bool) or not isinstance(timeout_s, (int, float)) or not 0 < timeout_s < math.inf:
-        raise ConfigError(f"timeout_s is {shorten(repr(timeout_s))}: give seconds above 0, such as 30.")
-    if timeout_s > 86_400:
-        raise ConfigError(f"timeout_s is {timeout_s:g}: the limit is 86,400 seconds (a day).")
-    return float(timeout_s)
-
-
-def _check_idle(max_idle_sessions: Any, max_idle_s: Any) -> None:
-    if isinstance(max_idle_sessions, bool) or not isinstance(max_idle_sessions, int) or max_idle_sessions < 0:
-        raise ConfigError(f"max_idle_sessions is {shorten(repr(max_idle_sessions))}: give a number from 0 on.")
-    if max_idle_s is not None and (
-        isinstance(max_idle_s, bool) or not isinstance(max_idle_s, (int, float)) or not 0 < max_idle_s <= 1e6
-    ):
-        raise ConfigError(
-            f"max_idle_s is {shorten(repr(max_idle_s))}: give seconds up to 1,000,000, or None for no limit."
-        )

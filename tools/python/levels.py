@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import sys
 from dataclasses import dataclass
-from typing import Any
 
-from agentkit.base.text import shorten
 from agentkit.errors import ConfigError
 from agentkit.tools.python.execution import Isolation, Level
 from agentkit.tools.python.guest import landlock, seccomp
@@ -97,17 +95,14 @@ def limited(level: Level) -> Isolation:
     return Isolation(level=level, missing=missing, reason=f"max_isolation is {level}", fix=fix)
 
 
-def choose(min_isolation: Any, max_isolation: Any, allow_weak: bool) -> Isolation:
+def choose(min_isolation: Level, max_isolation: Level, allow_weak: bool) -> Isolation:
     """The level code will be run at.
 
     Raises:
-        ConfigError: No level, a minimum above the maximum, Windows, or a machine that offers too little.
+        ConfigError: A minimum above the maximum, Windows, or a machine that offers too little.
     """
     if sys.platform == "win32":
         raise ConfigError("PythonInterpreter does not run on Windows: use Linux, macOS, or WSL.")
-    for name, value in (("min_isolation", min_isolation), ("max_isolation", max_isolation)):
-        if value not in LEVELS:
-            raise ConfigError(f"{name} is {shorten(repr(value))}: give 'L1', 'L2' or 'L3'.")
     offered, lowest, highest = best(probe()), LEVELS.index(min_isolation), LEVELS.index(max_isolation)
     found = offered if LEVELS.index(offered.level) <= highest else limited(max_isolation)
     # A maximum below the minimum is what to mend, also where the machine offers no more than that maximum.
