@@ -313,7 +313,7 @@ def test_the_highest_level_sees_no_other_process_and_no_network_device():
 
 def test_a_flood_of_threads_is_ended_and_named(own):
     code = (
-        "import threading, time\nthreading.stack_size(32768)\nx = 1\nwhile True:\n"
+        "import threading, time\nthreading.stack_size(65536)\nx = 1\nwhile True:\n"
         "    try: threading.Thread(target=time.sleep, args=(99,), daemon=True).start()\n    except RuntimeError: pass"
     )
     done = own.execute(code, timeout_s=20)
