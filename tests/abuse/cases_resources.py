@@ -123,12 +123,12 @@ CASES = [
         says=f"(reply to another call|more than one reply){NEXT}",
     ),
     Case(57, "oversized frame", FRAME + "forge(b'\\xff' * 8)", says=f"over the limit{NEXT}"),
-    Case(57, "invalid frame", FRAME + "forge(frame(b'[' * 100_000))", says=f"no Reply{NEXT}"),
+    Case(57, "invalid frame", FRAME + "forge(frame(b'[' * 100_000))", says=f"an invalid frame{NEXT}"),
     Case(
         57,
         "half a frame",
         FRAME + "forge(struct.pack('>I', 1000) + b'{')",
-        says=f"(no Reply|longer than the limit){NEXT}",
+        says=f"(an invalid frame|longer than the limit){NEXT}",
         timeout_s=0.5,
     ),
     Case(
