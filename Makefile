@@ -2,13 +2,14 @@
 # A fresh machine needs make and a Python from 3.11 on that has venv; the rest is installed into $(VENV).
 
 VENV ?= .venv
-PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11; do \
+CONSTRAINTS ?= constraints.txt
+PYTHON ?= $(shell for python in python3 python3.14 python3.13 python3.12 python3.11; do \
 	"$$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo "$$python" && break; done)
 ARGS ?=
 COVERAGE ?=
 
 BIN := $(VENV)/bin
-PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c $(CONSTRAINTS)
 CASSETTE_TESTS = $(foreach name,$(notdir $(wildcard cassettes/test_*)),$(shell find tests -name $(name).py))
 BENCHMARKS = $(sort $(wildcard tests/benchmarks/bench_*.py))
 
@@ -21,8 +22,9 @@ unexport PYTHONPATH PYTHONHOME
 
 help: ## Print this
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' Makefile
-	@echo 'Variables: VENV (default .venv), PYTHON (default: the first of python3, python3.13, 3.12, 3.11 that is'
-	@echo 'at least 3.11), ARGS (passed on by test, soak and record: make test ARGS="tests/cli -x").'
+	@echo 'Variables: VENV (default .venv), PYTHON (default: the first of python3, python3.14, 3.13, 3.12, 3.11 that'
+	@echo 'is at least 3.11), ARGS (passed on by test, soak and record: make test ARGS="tests/cli -x"),'
+	@echo 'CONSTRAINTS (default constraints.txt; /dev/null for the newest releases that pyproject.toml allows).'
 
 demo: $(VENV)/.installed ## Play both cookbooks' conversations: no key, no network
 	@$(BIN)/agentkit demo

@@ -134,9 +134,9 @@ def _structured(observation: Observation) -> dict[str, Any] | None:
         return None
     try:
         found = json.loads(observation.content, parse_constant=_refuse_constant)
-    except (ValueError, RecursionError):
+        return clean_json(found) if isinstance(found, dict) else None
+    except (ValueError, RecursionError):  # from Python 3.14 on the reader goes deeper than the cleaner
         return None
-    return clean_json(found) if isinstance(found, dict) else None
 
 
 def _refuse_constant(name: str) -> None:

@@ -22,36 +22,37 @@ QUESTIONS = [
 ]
 
 
-def converse(replay: str) -> str:
-    """Ask the three questions with one way to remember, printing what each is answered on; how it ended."""
+def converse(replay: str, python: PythonInterpreter) -> str:
+    """Ask the three questions with one way to remember and print what each is answered on; return how it ended."""
     memory, codes = Memory(replay=replay), [""]
-    with PythonInterpreter(data=[HERE / "revenue_table.csv"]) as python:
-        agent = Agent(model="command-a-03-2025", tools=[python], memory=memory)
-        for question in QUESTIONS:
-            print(f"\n[{replay}] What the model is shown of the earlier turns:")
-            render_messages(memory.replay("csv"))
-            print(f"\nUser: {question}")
-            turn = agent.run(question, session="csv")
-            render_turn(turn)
-            codes.append("".join(step.tool_input.get("code", "") for step in turn.steps))
+    agent = Agent(model="command-a-03-2025", tools=[python], memory=memory)
+    for question in QUESTIONS:
+        print(f"\n[{replay}] What the model is shown of the earlier turns:")
+        render_messages(memory.replay(replay))
+        print(f"\nUser: {question}")
+        turn = agent.run(question, session=replay)
+        render_turn(turn)
+        codes.append("".join(step.tool_input.get("code", "") for step in turn.steps))
     results = [step.result for step in turn.steps if step.result]
-    for plot in (artifact for result in results for artifact in result.artifacts):
+    for plot in [artifact for result in results for artifact in result.artifacts]:
         path = Path(f"{replay}_{Path(plot.name).name}")
         path.write_bytes(plot.data)
-        print(f"\n[{replay}] The plot is in {path}.")
-        figure = next(figure for result in results for figure in (result.facts or {})["figures"])
-        print(f"[{replay}] Its y axis runs from {figure['ylim'][0]:g} to {figure['ylim'][1]:g}.")
+        low, high = next(figure["ylim"] for result in results for figure in (result.facts or {})["figures"])
+        print(f"\n[{replay}] The plot is in {path}.\n[{replay}] Its y axis runs from {low:g} to {high:g}.")
     if not results or not results[-1].artifacts:
         return "no plot"
     before, after = codes[-2].split("\n"), codes[-1].split("\n")
-    return (
-        f"a plot with the new axis; of the plot before, {sum(n in after for n in before)} of {len(before)} lines kept"
-    )
+    kept = sum(line in after for line in before)
+    return f"a plot with the new axis; of the plot before, {kept} of {len(before)} lines kept"
 
 
 def main() -> None:
-    with recorded(__file__):
-        ends = {replay: converse(replay) for replay in ("none", "answers", "dialogue", "objects")}
+    with recorded(__file__) as recording:
+        ours = recording.mode == "replay"  # code from the recording may run without walls, a model's may not
+        with PythonInterpreter(data=[HERE / "revenue_table.csv"], allow_weak=ours) as python:
+            if python.isolation.level == "L1":
+                print(f"[level L1, no walls: {python.isolation.reason}. The recorded code runs all the same.]")
+            ends = {replay: converse(replay, python) for replay in ("none", "answers", "dialogue", "objects")}
     print("\nWhat each way to remember led to:", *(f"  {way:10}{end}" for way, end in ends.items()), sep="\n")
 
 

@@ -1,4 +1,4 @@
-"""`agentkit doctor`: what walls code in on this machine, tried by breaking out, and what would raise the level."""
+"""`agentkit doctor`: print the layers that isolate code here, try to break out, and say how to add layers."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ class Finding:
     """One line of the report.
 
     Attributes:
-        what: What was looked at or tried.
-        good: Whether it is there, or whether the walls held.
-        said: What to tell about it.
+        what: The layer, or the attempt to break out.
+        good: True if the layer is there, or if the walls held.
+        said: The detail to print.
     """
 
     what: str
@@ -36,7 +36,7 @@ class Finding:
 
 
 def examine() -> bool:
-    """Print what holds here; whether code is walled in at level 2 or better, and nothing got out."""
+    """Print the report; return True if code is isolated at level 2 or 3 and every attempt failed."""
     if sys.platform == "win32":
         say("The Python interpreter does not run on Windows: use Linux, macOS, or WSL.")
         return False
@@ -46,7 +46,7 @@ def examine() -> bool:
     try:
         isolation, findings = attempt()
     except AgentKitError as error:
-        say(f"\nNo code can be run: {error}")
+        say(f"\nCode cannot run here: {error}")
         return False
     say(f"\nAttempts to break out, at level {isolation.level}:")
     _table(findings)
@@ -56,7 +56,7 @@ def examine() -> bool:
 
 
 def layers(machine: Machine) -> list[Finding]:
-    """What the machine offers, layer by layer."""
+    """Return what the machine offers, layer by layer."""
     boxed = machine.bwrap is not None and not machine.bwrap_problem
     problem = "not installed" if machine.bwrap is None else machine.bwrap_problem
     limits = Finding("resource limits", True, "memory, time, files")
@@ -69,7 +69,7 @@ def layers(machine: Machine) -> list[Finding]:
 
 
 def attempt() -> tuple[Isolation, list[Finding]]:
-    """Try to break out of a session at the best level there is; what became of it, seen from outside too.
+    """Try to break out of a session at the highest level; return that level and the findings, also from outside.
 
     Raises:
         AgentKitError: No session can be opened.
@@ -103,7 +103,7 @@ def attempt() -> tuple[Isolation, list[Finding]]:
         outside = [
             Finding("(seen from outside)", not planted.exists(), "no file was planted"),
             Finding("(seen from outside)", stat.S_IMODE(secret.stat().st_mode) == 0o600, "no rights were changed"),
-            Finding("(seen from outside)", not _was_reached(server), "no connection came in"),
+            Finding("(seen from outside)", not _was_connected(server), "no connection came in"),
         ]
     return isolation, findings + [seen for seen in outside if not seen.good]
 
@@ -112,11 +112,11 @@ def _try(python: PythonInterpreter, what: str, code: str) -> Finding:
     done = python.execute(f"import os, socket\n'out' if {code} else 'in'")
     if done.value == OUT:
         return Finding(what, False, "it got out")
-    last = (done.error or "it came to nothing").splitlines()[-1]
+    last = (done.error or "it had no effect").splitlines()[-1]
     return Finding(what, True, last)
 
 
-def _was_reached(server: socket.socket) -> bool:
+def _was_connected(server: socket.socket) -> bool:
     try:
         connection, _ = server.accept()
     except OSError:
@@ -134,12 +134,12 @@ def _table(findings: list[Finding]) -> None:
 def _conclude(isolation: Isolation, held: bool) -> None:
     means = {
         "L1": "limits on time and memory and an empty environment, but no walls: run only code you would run yourself",
-        "L2": "the kernel denies it your files, the network, other programs and other processes",
-        "L3": "the kernel denies it your files, the network, other programs and other processes, and it sees nothing "
-        "else of this machine",
+        "L2": "the kernel denies the code your files, the network, other programs and other processes",
+        "L3": "the kernel denies the code your files, the network, other programs and other processes, and hides the "
+        "rest of this machine from it",
     }
     say(f"\nLevel {isolation.level}: {means[isolation.level]}.")
     if not held and isolation.level != "L1":
-        say("Something got out that should not have: run no code here that you would not run yourself, and report it.")
+        say("An attempt got out: run no code here that you would not run yourself, and report it (SECURITY.md).")
     if isolation.fix:
         say(f"Why not more: {isolation.reason}. To raise it: {isolation.fix}.")

@@ -110,7 +110,7 @@ CASES = [
         "body = pickle.dumps(Bomb())\nreached()\n"
         "for fd in range(3, 64):\n"
         "    try: os.write(fd, struct.pack('>I', len(body)) + body)\n    except OSError: pass",
-        says="a frame that is no Reply.*The next call starts a new one",
+        says="an invalid frame.*The next call starts a new one",
     ),
     trick(
         17,

@@ -1,4 +1,4 @@
-"""The data files of an interpreter: paths as they are, tables and renamed files written into a folder of their own."""
+"""The data files of an interpreter: paths stay as they are, tables and renamed files are written into a folder."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _WRITERS = (".csv", ".pkl")
 
 
 class DataFiles:
-    """What each session finds in its working folder.
+    """The files that each session gets in its working folder.
 
     Attributes:
         paths: The files, each under the name it has in the working folder.
@@ -34,8 +34,8 @@ class DataFiles:
         """Check the files and write the tables.
 
         Args:
-            data: Paths; or, by the name in the working folder, paths and pandas DataFrames. A table's name ends in
-                .csv, which is added where there is no ending, or in .pkl, which keeps its types and its index.
+            data: Paths; or a mapping from names in the working folder to paths and pandas DataFrames. A table's name
+                ends in .csv, which is added to a name without an ending, or in .pkl, which keeps types and index.
 
         Raises:
             ConfigError: A name or value that cannot be a file, a file that cannot be read, a table that cannot be
@@ -52,7 +52,7 @@ class DataFiles:
 
 
 def _remove(folder: str, owner: int) -> None:
-    # A forked child inherits the clean-up, but not the right to do it.
+    # A forked child inherits the clean-up, but the folder is its parent's.
     if os.getpid() == owner:
         shutil.rmtree(folder, ignore_errors=True)
 
@@ -98,5 +98,5 @@ def _is_table(value: Any) -> bool:
 
 
 def _is_plain(index: Any) -> bool:
-    """Whether an index is only 0, 1, 2 and so on, which reading a file makes anew."""
+    """True if an index is just 0, 1, 2 and so on, which reading the file makes again."""
     return index.name is None and type(index).__name__ == "RangeIndex" and index.start == 0 and index.step == 1

@@ -1,4 +1,4 @@
-"""What came of a call: the value, the output, the files, what the model is shown and what memory keeps."""
+"""The result of a call: value, output and files, the text the model is shown, and the facts for memory."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from pydantic import BaseModel, ConfigDict, Field, FiniteFloat
 from agentkit.turn import Artifact
 
 Level = Literal["L1", "L2", "L3"]
-"""How far the code is walled in. L1: a process of its own with resource limits. L2: the kernel also denies it
-files outside its folder, the network and new programs. L3: it also sees nothing else of the machine."""
+"""The level of isolation. L1: a process of its own with resource limits. L2: the kernel also denies the code files
+outside its folder, the network and new programs. L3: the code also sees nothing else of the machine."""
 
 MAX_SHOWN = 50
-"""How many names of a kind the model is shown."""
+"""Most names of a kind that the model is shown. Chosen by hand, as are the artifacts of a call (50)."""
 MAX_FACTS = 100
-"""How many names of a kind memory is offered."""
+"""Most names of a kind that memory is offered. Chosen by hand, as are the variables of a call (100)."""
 
 Cause = Literal["exception", "timeout", "died"]
 
@@ -25,13 +25,13 @@ class _Frozen(BaseModel):
 
 
 class Isolation(_Frozen):
-    """How far the code was walled in.
+    """How far the code was isolated.
 
     Attributes:
         level: The level that held.
-        missing: The layers that did not.
-        reason: Why not.
-        fix: What to do about it.
+        missing: The layers that are missing.
+        reason: Why they are missing.
+        fix: How to get them.
     """
 
     level: Level
@@ -41,7 +41,7 @@ class Isolation(_Frozen):
 
 
 class Variable(_Frozen):
-    """A name the code set or changed.
+    """A variable that the code set or changed.
 
     Attributes:
         name: Its name.
@@ -73,25 +73,25 @@ class Figure(_Frozen):
 
 
 class Execution(_Frozen):
-    """What came of one call. ``str()`` of it is the text the model is shown.
+    """The result of one call; ``str()`` of it is the text the model is shown.
 
     Attributes:
-        ok: Whether the code ran to its end.
-        stdout: What it printed; of more than 60,000 bytes the head and the tail.
-        stderr: What it wrote to stderr, warnings too; same limit.
-        value: The repr of the last expression, None where there is none or it is None; at most 10,000 characters
+        ok: True if the code ran to its end.
+        stdout: What it printed; of more than 60,000 bytes only the head and the tail.
+        stderr: What it wrote to stderr, with warnings; same limit.
+        value: The repr of the last expression; None if there is none or its value is None. At most 10,000 characters
             and a note; without the memory addresses of ``<... at 0x...>``, and 612 for ``np.int64(612)``.
-        error: The lines of the code the exception came through, its type and message; None when `ok`.
-        cause: What kind of failure, None when `ok`: the code raised, ran out of time, or ended its process.
-        artifacts: The files written or changed, with their bytes; their names are relative to the working folder.
-        isolation: How far the code was walled in.
-        variables: Names that are new or changed, at most 100; none whose name starts with an underscore.
-        files: Names of the files written or changed, without hidden ones.
-        omitted: Files that are no artifact, each with the reason.
+        error: The lines of the code that the exception passed through, its type and message; None if `ok`.
+        cause: The kind of failure: the code raised, ran out of time, or ended its process. None if `ok`.
+        artifacts: The files written or changed, with their bytes; names are relative to the working folder.
+        isolation: How far the code was isolated.
+        variables: New or changed variables, at most 100; none whose name starts with an underscore.
+        files: Names of the files written or changed, hidden ones omitted.
+        omitted: Files that are not among the artifacts, each with the reason.
         figures: The figures saved, by the code or for it.
-        lost: Variables that are gone, because their process ended in this call or before it.
-        notice: What the model must know besides, such as that its session was restarted; may be empty.
-        duration_s: Wall-clock seconds, with waiting and starting.
+        lost: Variables that are gone because their process ended, in this call or before it.
+        notice: Anything else the model must know, such as that its session was restarted; may be empty.
+        duration_s: Wall-clock seconds, with waiting and the start of a process.
     """
 
     ok: bool
@@ -112,7 +112,7 @@ class Execution(_Frozen):
 
     @property
     def facts(self) -> dict[str, Any]:
-        """What memory may keep, JSON-ready: value, variables, files, figures, lost; at most 100 of each."""
+        """The facts for memory, ready for JSON: value, variables, files, figures, lost; at most 100 of each."""
         found: dict[str, Any] = {
             "value": self.value,
             "variables": [v.model_dump(mode="json", exclude_none=True) for v in self.variables],

@@ -1,12 +1,10 @@
-"""How far code can be walled in on this machine, how far it shall be, and what to tell about the difference."""
+"""The level of isolation that this machine offers, the one to use, and the reason and fix for a missing one."""
 
 from __future__ import annotations
 
 import sys
 from dataclasses import dataclass
-from typing import Any
 
-from agentkit.base.text import shorten
 from agentkit.errors import ConfigError
 from agentkit.tools.python.execution import Isolation, Level
 from agentkit.tools.python.guest import landlock, seccomp
@@ -22,13 +20,13 @@ _L1_MEANS = (
 
 @dataclass(frozen=True)
 class Machine:
-    """What this machine offers.
+    """The layers that this machine offers.
 
     Attributes:
-        landlock: Version of Landlock, 0 without.
-        seccomp: Whether there is a filter for this kernel and processor.
-        bwrap: Where bubblewrap is, None where it is not installed.
-        bwrap_problem: Why it sets up no sandbox; empty where it does, or where it is not installed.
+        landlock: Version of Landlock, 0 if there is none.
+        seccomp: True if there is a filter for this kernel and processor.
+        bwrap: The path of bubblewrap, None if it is not installed.
+        bwrap_problem: Why it sets up no sandbox; empty if it does, or if it is not installed.
     """
 
     landlock: int
@@ -38,7 +36,7 @@ class Machine:
 
 
 def probe() -> Machine:
-    """Look at what is there; bubblewrap is tried once in a program."""
+    """Probe the machine; bubblewrap is run once in a program."""
     program = bwrap.find()
     return Machine(
         landlock=landlock.abi(),
@@ -49,7 +47,7 @@ def probe() -> Machine:
 
 
 def best(machine: Machine) -> Isolation:
-    """The highest level the machine offers, and what is missing to the next."""
+    """Return the highest level the machine offers, and what is missing for the next."""
     missing = tuple(name for name, there in (("landlock", machine.landlock), ("seccomp", machine.seccomp)) if not there)
     if missing:
         return without_walls(missing)
@@ -61,26 +59,26 @@ def best(machine: Machine) -> Isolation:
 
 
 def without_namespaces(reason: str) -> Isolation:
-    """Level 2, and why not 3."""
+    """Return level 2, and why it is not 3."""
     if "not installed" in reason:
         fix = "install bubblewrap (Debian, Ubuntu: apt install bubblewrap)"
     elif "nknown option" in reason:
         fix = "install bubblewrap 0.7 or newer"
     else:
         fix = (
-            "allow bubblewrap to make user namespaces, then look again with `agentkit doctor` (in a container: another "
+            "allow bubblewrap to make user namespaces, then check with `agentkit doctor` (in a container: another "
             "security profile; on Ubuntu: an AppArmor profile for bwrap)"
         )
     return Isolation(level="L2", missing=("namespaces",), reason=reason, fix=fix)
 
 
 def without_walls(missing: tuple[str, ...]) -> Isolation:
-    """Level 1, and why not 2."""
+    """Return level 1, and why it is not 2."""
     if sys.platform == "linux":
         reason = f"this kernel or processor does not offer {' and '.join(missing)}"
         fix = "use Linux 5.13 or newer with Landlock switched on, on x86-64 or ARM64"
     else:
-        reason = "this system has neither Landlock nor seccomp: code is walled in on Linux only"
+        reason = "this system has neither Landlock nor seccomp: code can be isolated on Linux only"
         fix = "run agentkit on Linux, in a container or a virtual machine"
     return Isolation(
         level="L1",
@@ -90,34 +88,32 @@ def without_walls(missing: tuple[str, ...]) -> Isolation:
     )
 
 
-def at_most(isolation: Isolation, level: Level) -> Isolation:
-    """The same, or less where less was asked for."""
-    if LEVELS.index(isolation.level) <= LEVELS.index(level):
-        return isolation
+def limited(level: Level) -> Isolation:
+    """Return the isolation of a `max_isolation` of L1 or L2, and why it is not higher."""
     missing = ("namespaces",) if level == "L2" else ("namespaces", "landlock", "seccomp")
-    fix = "leave max_isolation out" + ("; until then run only code you would run yourself" if level == "L1" else "")
+    fix = "omit max_isolation" + ("; until then run only code you would run yourself" if level == "L1" else "")
     return Isolation(level=level, missing=missing, reason=f"max_isolation is {level}", fix=fix)
 
 
-def choose(min_isolation: Any, max_isolation: Any, allow_weak: bool) -> Isolation:
-    """The level code will be run at.
+def choose(min_isolation: Level, max_isolation: Level, allow_weak: bool) -> Isolation:
+    """Return the level to run code at.
 
     Raises:
-        ConfigError: No level, a minimum above the maximum, Windows, or a machine that offers too little.
+        ConfigError: A minimum above the maximum, Windows, or a machine that offers too little.
     """
     if sys.platform == "win32":
         raise ConfigError("PythonInterpreter does not run on Windows: use Linux, macOS, or WSL.")
-    for name, value in (("min_isolation", min_isolation), ("max_isolation", max_isolation)):
-        if value not in LEVELS:
-            raise ConfigError(f"{name} is {shorten(repr(value))}: give 'L1', 'L2' or 'L3'.")
-    found = at_most(best(probe()), max_isolation)
-    if problem := too_weak(found, min_isolation, allow_weak):
+    offered, lowest, highest = best(probe()), LEVELS.index(min_isolation), LEVELS.index(max_isolation)
+    found = offered if LEVELS.index(offered.level) <= highest else limited(max_isolation)
+    # A maximum below the minimum is what to mend, also where the machine offers no more than that maximum.
+    asked = limited(max_isolation) if found.level == max_isolation and highest < lowest else found
+    if problem := too_weak(asked, min_isolation, allow_weak):
         raise ConfigError(problem)
     return found
 
 
 def too_weak(isolation: Isolation, min_isolation: Level, allow_weak: bool) -> str:
-    """Why code may not be run with so little around it; empty where it may."""
+    """Return why code may not run at this level, an empty text if it may."""
     enough = LEVELS.index(isolation.level) >= LEVELS.index(min_isolation)
     if allow_weak or (enough and isolation.level != "L1"):
         return ""

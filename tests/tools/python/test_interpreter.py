@@ -19,11 +19,11 @@ from agentkit.tools import PythonInterpreter
 from agentkit.tools.python.execution import Execution
 from agentkit.tools.python.host.frames import (
     MAX_FRAME_BYTES,
+    CellReply,
     FrameError,
     FrameReader,
     Hello,
     Output,
-    Reply,
     decode,
     encode,
 )
@@ -593,7 +593,7 @@ def test_data_that_cannot_work(tmp_path):
             PythonInterpreter(data=data, allow_weak=True)  # type: ignore[arg-type]
     python = PythonInterpreter(data=[file], allow_weak=True)
     file.unlink()
-    with pytest.raises(ToolError, match="cannot be copied"):
+    with pytest.raises(ToolError, match="can no longer be copied"):
         python.execute("1")
 
 
@@ -619,7 +619,7 @@ def test_hostile_frames(body):
     with pytest.raises(FrameError):
         decode(body, Hello)
     with pytest.raises(FrameError):
-        decode(body, Reply)
+        decode(body, CellReply)
 
 
 def test_a_frame_may_not_be_too_long():

@@ -16,11 +16,13 @@ import pytest
 from support.isolation import BEST, need
 from support.processes import gone
 
+import agentkit
 from agentkit.errors import ConfigError, ToolError
 from agentkit.tools import PythonInterpreter
 from agentkit.tools.python import levels
 from agentkit.tools.python.guest import seccomp_rules
 from agentkit.tools.python.guest.seccomp_filters import FILTERS
+from agentkit.tools.python.host.readable import GUEST, readable
 from agentkit.tools.python.host.walls import SLOT_BYTES
 from agentkit.tools.python.levels import Machine
 
@@ -227,6 +229,29 @@ def test_sessions_do_not_reach_each_other(walled):
     assert walled.execute("open('own').read()", session="one").value == "'x'"
 
 
+def test_of_agentkit_nothing_is_readable_and_at_the_highest_level_only_the_guest_is_there(walled):
+    package = Path(agentkit.__file__).resolve().parent
+    if any(package.is_relative_to(path) for path in readable()):
+        pytest.skip("agentkit is installed among the packages, which the code may read")
+    folders = {"package": package, "host": GUEST.with_name("host"), "tool": GUEST.parent, "guest": GUEST}
+    there = {name: str(next(path for path in sorted(folder.glob("*.py")))) for name, folder in folders.items()}
+    code = (
+        f"import os\nthere = {there!r}\nfound = {{name: [] for name in there}}\nfor name, path in there.items():\n"
+        "    for look in (lambda: os.stat(path), lambda: open(path), lambda: os.listdir(os.path.dirname(path))):\n"
+        "        try: look(); found[name].append('seen')\n"
+        "        except FileNotFoundError: found[name].append('nothing')\n"
+        "        except PermissionError: found[name].append('refused')\nfound"
+    )
+    done = walled.execute(code, session="agentkit")
+    found = eval(done.value)
+    assert found.pop("guest") == ["seen", "refused", "refused"]
+    if done.isolation.level == "L3":
+        assert found.pop("tool") == ["nothing", "nothing", "refused"]  # an empty folder, to hold the guest's
+        assert set(map(tuple, found.values())) == {("nothing", "nothing", "nothing")}
+    else:
+        assert set(map(tuple, found.values())) == {("seen", "refused", "refused")}
+
+
 def test_sessions_draw_different_numbers_and_share_no_state(walled):
     code = "import random, numpy as np, pandas as pd\npd.planted = 1\n(random.random(), np.random.rand())"
     assert walled.execute(code, session="drawn").value != walled.execute(code, session="drawn too").value
@@ -267,7 +292,7 @@ def test_the_highest_level_sees_no_other_process_and_no_network_device():
 
 def test_a_flood_of_threads_is_ended_and_named(own):
     code = (
-        "import threading, time\nthreading.stack_size(32768)\nx = 1\nwhile True:\n"
+        "import threading, time\nthreading.stack_size(65536)\nx = 1\nwhile True:\n"
         "    try: threading.Thread(target=time.sleep, args=(99,), daemon=True).start()\n    except RuntimeError: pass"
     )
     done = own.execute(code, timeout_s=20)
@@ -477,7 +502,14 @@ def test_too_little_is_refused_with_what_to_do():
         assert levels.too_weak(weak, least, True) == ""
     middle = levels.best(Machine(7, True, None, ""))
     assert levels.too_weak(middle, "L2", False) == "" and "min_isolation='L2'" in levels.too_weak(middle, "L3", False)
-    with pytest.raises(ConfigError, match="max_isolation is L2"):
+
+
+@pytest.mark.parametrize("hidden", [False, True], ids=["as it is", "without bubblewrap"])
+def test_a_maximum_below_the_minimum_is_what_to_mend(monkeypatch, tmp_path, hidden):
+    need("L2")
+    if hidden:
+        monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(ConfigError, match=r"\(max_isolation is L2\)\. To raise it: omit max_isolation\."):
         PythonInterpreter(min_isolation="L3", max_isolation="L2")
 
 

@@ -1,6 +1,6 @@
-"""What a session does to itself before it runs anything: limits, no rights, only its own files, few system calls.
+"""What a session does to itself before it runs any code: limits, no capabilities, its own files only, few system calls.
 
-Standard library only and none of agentkit: it is loaded inside the walls. Everything here happens in the new process
+Standard library only and nothing of agentkit: it is loaded inside the walls. All of it happens in the new process
 and cannot be undone by it.
 """
 
@@ -14,9 +14,10 @@ from collections.abc import Sequence
 from typing import Any
 
 MAX_TASKS = 512
-"""Threads and processes of all sessions of one sandbox together; the kernel holds no such limit for root."""
+"""Threads and processes of all sessions of one sandbox together; as `watch.MAX_THREADS`. The kernel does not hold it
+for root."""
 OOM_SCORE = "800"
-"""Short of memory, the kernel ends a session before the program it belongs to."""
+"""Of at most 1,000. Chosen by hand: short of memory, the kernel ends a session before its host program (0)."""
 
 _PR_SET_PDEATHSIG, _PR_SET_DUMPABLE = 1, 4
 _CAPABILITY_VERSION = 0x20080522
@@ -25,7 +26,7 @@ RANDOM = ("/dev/urandom", "/dev/random", "/dev/zero", "/dev/full")
 
 
 def take_descriptors(stdin: int, stdout: int, stderr: int, channel: int) -> int:
-    """Keep these four as 0 to 3, close every other; the channel's new number."""
+    """Keep these four descriptors as 0 to 3, close all others, and return the channel's new number."""
     for wanted, fd in enumerate((stdin, stdout, stderr, channel)):
         os.dup2(fd, wanted, inheritable=True)
     os.closerange(4, 1 << 20)
@@ -33,23 +34,23 @@ def take_descriptors(stdin: int, stdout: int, stderr: int, channel: int) -> int:
 
 
 def enter_folder(folder: str) -> None:
-    """Work in this folder; it is home and the place of temporary files too."""
+    """Work in this folder, which is also HOME and TMPDIR."""
     os.chdir(folder)
     os.environ["HOME"] = os.environ["TMPDIR"] = folder
 
 
 def die_with_parent(parent: int) -> None:
-    """Be killed when the process that made this one ends.
+    """Be killed when the parent ends.
 
     Raises:
-        OSError: It has ended already, or the kernel does not do it.
+        OSError: It has already ended, or the kernel refuses.
     """
     if ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0) != 0 or os.getppid() != parent:
         raise OSError("its parent is gone")
 
 
 def prefer_for_out_of_memory() -> None:
-    """Be the first to go when memory runs out."""
+    """Be the first to be killed when memory runs out."""
     try:
         fd = os.open("/proc/self/oom_score_adj", os.O_WRONLY)
     except OSError:  # no /proc: the other limits on memory still hold
@@ -63,20 +64,20 @@ def prefer_for_out_of_memory() -> None:
 
 
 def forbid_core_dumps() -> None:
-    """Leave nothing behind on a crash: a limit of 0 does not keep a core from a program that collects them."""
+    """Leave no core dump: a limit of 0 does not keep a core from a program that collects them."""
     ctypes.CDLL(None).prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)
 
 
 def limit_tasks() -> None:
-    """Bound the threads of all sessions together, in a sandbox with user numbers of its own."""
+    """Limit the threads of all sessions together, in a sandbox with a user namespace of its own."""
     resource.setrlimit(resource.RLIMIT_NPROC, (MAX_TASKS, MAX_TASKS))
 
 
 def drop_capabilities() -> None:
-    """Give up what root may do beyond others.
+    """Give up all capabilities of root.
 
     Raises:
-        OSError: The kernel does not do it.
+        OSError: The kernel refuses.
     """
     libc = ctypes.CDLL(None, use_errno=True)
     header = (ctypes.c_uint32 * 2)(_CAPABILITY_VERSION, 0)
@@ -89,7 +90,7 @@ def wall_in(landlock: Any, seccomp: Any, filters: Any, readable: Sequence[str], 
     """Put up Landlock and seccomp around this process.
 
     Raises:
-        OSError: One of them does not hold; nothing may be run then.
+        OSError: One of them failed; no code may be run then.
     """
     drop_capabilities()
     seccomp.forbid_new_privileges()

@@ -1,7 +1,8 @@
 """Landlock through ctypes: from then on the process reads and writes only what it was granted.
 
-Standard library only and none of agentkit: it is loaded inside the walls, where nothing else may be there. Each
-kernel knows some of the rights; what it does not know is asked of seccomp instead (`seccomp_rules`).
+By hand, because the `landlock` package on PyPI is a development release and the sandbox has the standard library only:
+three system calls and a table of rights. Nothing of agentkit is imported: it is loaded inside the walls. What the
+kernel's version of Landlock does not know, seccomp denies (`seccomp_rules`).
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ WRITE_FILE, READ_FILE, READ_DIR = 1 << 1, 1 << 2, 1 << 3
 REMOVE_DIR, REMOVE_FILE = 1 << 4, 1 << 5
 MAKE_DIR, MAKE_REG, MAKE_FIFO, MAKE_SYM = 1 << 7, 1 << 8, 1 << 10, 1 << 12
 REFER, TRUNCATE = 1 << 13, 1 << 14
-# How many rights each version of the interface knows: they are numbered from 0.
+# The number of rights that each version of the interface knows; they are bits from 0 on.
 _FS_RIGHTS = {1: 13, 2: 14, 3: 15, 4: 15}
 _FS_RIGHTS_NOW = 16
 
@@ -30,9 +31,9 @@ WORK = READ | WRITE_FILE | REMOVE_DIR | REMOVE_FILE | MAKE_DIR | MAKE_REG | MAKE
 
 
 def abi() -> int:
-    """The version of Landlock this kernel offers; 0: none, or it is switched off.
+    """Return the version of Landlock that this kernel offers, 0 if there is none or it is switched off.
 
-    Asked of the system call itself: the list of security modules in /sys may be missing where it works.
+    The system call itself is asked: /sys may lack its list of security modules where Landlock works.
     """
     if sys.platform != "linux":
         return 0
@@ -40,15 +41,15 @@ def abi() -> int:
 
 
 def restrict(readable: Sequence[str], writable: Sequence[str], devices: Sequence[str]) -> int:
-    """Keep this process to these paths for good; the version that did it.
+    """Confine this process to these paths for good, and return the version of Landlock that did it.
 
     Args:
-        readable: Files and folders that may be read, with all below them; those that do not exist are left out.
+        readable: Files and folders that may be read, with all below them; missing ones are omitted.
         writable: Folders that may be read and written, with all below them.
         devices: Files that may be read and written, such as ``/dev/null``.
 
     Raises:
-        OSError: The kernel does not do it; nothing is restricted then.
+        OSError: The kernel refuses; nothing is restricted then.
     """
     version = abi()
     if version < 1:
@@ -76,7 +77,7 @@ def _grant(ruleset: int, path: str, rights: int) -> None:
     except OSError:
         return
     try:
-        if not os.path.isdir(path):  # noqa: PTH112 (a path more to import, in a process that must start fast)
+        if not os.path.isdir(path):  # noqa: PTH112 (importing pathlib takes time, and this process must start fast)
             rights &= OF_A_FILE  # the kernel refuses rights of folders on files
         rule = ctypes.c_char_p(struct.pack("=Qi", rights, fd))
         _check(_syscall(_ADD_RULE, ctypes.c_int(ruleset), ctypes.c_int(_PATH_BENEATH), rule, ctypes.c_uint32(0)))

@@ -1,7 +1,7 @@
-"""The process the model's code runs in: reads requests from a socket, runs each, answers with one JSON frame.
+"""The process the model's code runs in: it reads requests from a socket, runs each, answers with one JSON frame.
 
 Started as a script by `agentkit.tools.python.host.child`, or loaded by `zygote`, whose forks call `serve`. One file,
-standard library only and none of agentkit. Nothing it sends is trusted by the host.
+standard library only and nothing of agentkit. The host trusts nothing it sends.
 """
 
 from __future__ import annotations
@@ -25,26 +25,28 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 MAX_TEXT_CHARS = 10_000
-"""Longest value or error, in characters; of a longer one the head and the tail are kept."""
+"""Longest value or error, in characters; of a longer one the head and the tail are kept. Like the numbers below,
+chosen by hand: what a model can use of one result, about 2,500 tokens at most."""
 MAX_VARIABLES = 100
 MAX_NAMES = 1_000
 MAX_COLUMNS = 50
 SHOWN_ROWS = 10
-"""Rows of a table that is shown whole; of a longer one the first `HEAD_ROWS` are."""
+"""A table of at most so many rows is shown complete; of a longer one the first `HEAD_ROWS`."""
 HEAD_ROWS = 5
 SHOWN_COLUMNS = 50
 WIDE_COLUMNS = 20
 SHOWN_ITEMS = 100
-"""Items of an array that is shown whole."""
+"""An array of at most so many items is shown complete."""
 MAX_FIGURES = 20
 MAX_FRAMES = 15
 
+# Chosen by hand: with pandas and pyplot loaded 0.22 of 2 GiB of addresses are taken; few analyses open more files.
 ADDRESS_SPACE_BYTES = 2 * 1024**3
 FILE_BYTES = 256 * 1024**2
 OPEN_FILES = 256
 PR_SET_PDEATHSIG = 1
 
-# A cell may replace or delete what is in builtins; these two restore it without looking up any name there.
+# A cell may replace or delete builtins; these two names restore them without looking up any name there.
 _BUILTINS: dict[str, Any] = builtins.__dict__
 _SAVED_BUILTINS = dict(_BUILTINS)
 _MISSING = object()
@@ -56,7 +58,7 @@ _ADDRESS = re.compile(r"<([^<>]*?) at 0x[0-9A-Fa-f]+>")
 
 
 def read_exactly(channel: int, size: int) -> bytes | None:
-    """`size` bytes, or None when the host has closed the connection."""
+    """Return `size` bytes, or None if the host has closed the connection."""
     parts = []
     while size > 0:
         part = os.read(channel, min(size, 1 << 16))
@@ -68,7 +70,7 @@ def read_exactly(channel: int, size: int) -> bytes | None:
 
 
 def receive(channel: int) -> dict[str, Any] | None:
-    """The next request, or None when the host has closed the connection."""
+    """Return the next request, or None if the host has closed the connection."""
     header = read_exactly(channel, 4)
     body = read_exactly(channel, struct.unpack(">I", header)[0]) if header else None
     return None if body is None else json.loads(body)
@@ -86,7 +88,7 @@ def send(channel: int, message: dict[str, Any]) -> None:
 
 
 def set_limits() -> list[str]:
-    """Set the resource limits; the names of those this system refuses."""
+    """Set the resource limits and return the names of those that this system refuses."""
     refused = []
     for name, limit in (
         ("RLIMIT_AS", ADDRESS_SPACE_BYTES),
@@ -105,7 +107,7 @@ def set_limits() -> list[str]:
 
 
 def limit_cpu(seconds: float) -> None:
-    """Let the process use this much more processor time, then end it."""
+    """Let the process use this much more processor time; then the kernel ends it."""
     usage = resource.getrusage(resource.RUSAGE_SELF)
     hard = resource.getrlimit(resource.RLIMIT_CPU)[1]
     soft = math.ceil(usage.ru_utime + usage.ru_stime + seconds)
@@ -113,7 +115,7 @@ def limit_cpu(seconds: float) -> None:
 
 
 def die_with_parent(parent: int) -> None:
-    """End when the host ends, even inside a C call that never looks at the socket (Linux)."""
+    """End with the host, also inside a C call that never reads the socket (Linux)."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
     if os.getppid() != parent:
@@ -124,19 +126,19 @@ def die_with_parent(parent: int) -> None:
 
 
 def spell_out(text: str) -> str:
-    """`text` as the host will store it; done here too, as it makes the text longer and the host checks lengths."""
+    """Return `text` as the host will store it; done here too, as that is longer and the host checks lengths."""
     if text.isascii() and "\0" not in text:
         return text
     return _UNSTORABLE.sub(lambda found: "\\x00" if found[0] == "\0" else f"\\u{ord(found[0]):04x}", text)
 
 
 def short(value: Any, max_chars: int) -> str:
-    """`value` as text of at most `max_chars`."""
+    """Return `value` as a text of at most `max_chars`."""
     return spell_out(str(value)[:max_chars])[:max_chars]
 
 
 def head_and_tail(text: str) -> str:
-    """`text`, or its head and its tail with a line between them that counts what was left out."""
+    """Return `text`, or its head and tail with a line between them that counts the omitted characters."""
     text = spell_out(text)
     cut = len(text) - MAX_TEXT_CHARS
     if cut <= 0:
@@ -146,7 +148,7 @@ def head_and_tail(text: str) -> str:
 
 
 def describe_value(value: Any) -> str:
-    """The value's repr, without the memory addresses that differ from run to run; a numpy number as a plain one."""
+    """Return the value's repr without memory addresses, which differ from run to run; a numpy number as a plain one."""
     numpy = sys.modules.get("numpy")
     if numpy is not None and isinstance(value, (numpy.number, numpy.bool_)):
         return str(value)  # its repr is 612 or np.int64(612), depending on the version of numpy
@@ -163,7 +165,7 @@ def describe_value(value: Any) -> str:
 
 
 def describe_table(table: Any, *, is_column: bool) -> str:
-    """A DataFrame's or Series' size, columns with their kinds, and first rows; the same with each pandas."""
+    """Return a DataFrame's or Series' size, columns with their kinds and first rows, alike for each pandas."""
     rows = len(table)
     shown = table if rows <= SHOWN_ROWS else table.head(HEAD_ROWS)
     if is_column:
@@ -182,7 +184,7 @@ def describe_table(table: Any, *, is_column: bool) -> str:
 
 
 def _kind(column: Any) -> str:
-    """What a column holds, in words that do not depend on the version of pandas."""
+    """Return the kind of a column's values, in words that do not depend on the version of pandas."""
     kind = str(column.dtype)
     if kind == "object":
         only_text = sys.modules["pandas"].api.types.infer_dtype(column.head(1_000), skipna=True) == "string"
@@ -193,14 +195,14 @@ def _kind(column: Any) -> str:
 
 
 def describe_error(error: BaseException, cell: str) -> str:
-    """The lines of the model's own code an exception came through, then its type and message."""
+    """Return the lines of the model's code that an exception passed through, then its type and message."""
     if isinstance(error, SyntaxError) and (error.filename or "").startswith("<cell "):
         frames, message = [_frame(error.filename or "", error.lineno or 0, "<module>", cell)], error.msg
     else:
         frames, message = list(_own_frames(error.__traceback__, cell)), _message(error)
     if len(frames) > MAX_FRAMES:
         left_out = len(frames) - MAX_FRAMES
-        # Not counted: how many there are depends on the version of Python.
+        # Without their number, which depends on the version of Python.
         frames = [*frames[:5], "  [… more calls …]", *frames[5 + left_out :]]
     if isinstance(error, SystemExit):
         message = f"exit({'' if error.code is None else repr(error.code)[:200]}) does not end the session."
@@ -238,7 +240,7 @@ def _frame(filename: str, line: int, function: str, cell: str) -> str:
 
 
 def summary(name: str, value: Any) -> dict[str, Any]:
-    """Name and type, with the shape and the columns where they are cheap to know."""
+    """Return name and type, with shape and columns if they are cheap to get."""
     found: dict[str, Any] = {"name": name, "type": short(type(value).__name__, 80)}
     if type(value) in (str, bytes, list, tuple, dict, set, frozenset):
         found["shape"] = [len(value)]
@@ -262,7 +264,7 @@ def summary(name: str, value: Any) -> dict[str, Any]:
 
 
 def fingerprints(namespace: dict[str, Any]) -> dict[str, tuple[Any, ...]]:
-    """What each of the model's own names stands for, in a form that shows a change without keeping the value."""
+    """Return for each of the model's names a mark that changes with its value, without keeping the value."""
     found = {}
     for name, value in list(namespace.items()):
         if not isinstance(name, str) or name.startswith("_") or isinstance(value, types.ModuleType):
@@ -285,13 +287,13 @@ class Figures:
     """Knows which matplotlib figures a cell saved, and saves those it left open."""
 
     def __init__(self, folder: str) -> None:
-        """Watch for matplotlib being imported; figures are saved into `folder`."""
+        """Watch for the import of matplotlib; figures are saved into `folder`."""
         self.folder = folder
         self.begin()
         sys.meta_path.insert(0, self)
 
     def begin(self) -> None:
-        """A new cell starts."""
+        """Start a new cell."""
         self.records: dict[str, dict[str, Any]] = {}
         self.saved: list[Any] = []
         figure = sys.modules.get("matplotlib.figure")
@@ -299,11 +301,11 @@ class Figures:
             self._watch(figure)
 
     def find_spec(self, name: str, path: Any = None, target: Any = None) -> Any:
-        """Import hook: the savefig of a freshly imported matplotlib is watched."""
+        """As an import hook, watch the savefig of a newly imported matplotlib."""
         if name == "matplotlib":
             import logging
 
-            # Which fonts a machine has, and how long it takes to list them, is noise to the model.
+            # The machine's fonts, and the time to list them, are noise to the model.
             logging.getLogger("matplotlib.font_manager").setLevel(logging.ERROR)
         if name != "matplotlib.figure":
             return None
@@ -340,7 +342,7 @@ class Figures:
         module.Figure.savefig = savefig
 
     def record(self, figure: Any, name: str) -> None:
-        """`figure` was saved as `name`."""
+        """Note that `figure` was saved as `name`."""
         full = os.path.join(os.getcwd(), name)  # noqa: PTH118, PTH109
         inside = os.path.relpath(os.path.realpath(full), os.path.realpath(self.folder))
         shown = name if inside.startswith("..") else inside
@@ -355,7 +357,7 @@ class Figures:
         self.saved.append(figure)
 
     def finish(self, value: Any, save: bool) -> list[str]:
-        """Save what the cell left open and close all of it; says what could not be saved."""
+        """Save the figures that the cell left open, close all, and return what could not be saved."""
         pyplot, module = sys.modules.get("matplotlib.pyplot"), sys.modules.get("matplotlib.figure")
         problems: list[str] = []
         try:
@@ -392,7 +394,7 @@ def _limits(pair: Any) -> list[float] | None:
 
 
 class Runner:
-    """Runs one cell after the other in one namespace."""
+    """Runs cells, one after the other, in one namespace."""
 
     def __init__(self) -> None:
         """Prepare the namespace and the standard streams."""
@@ -404,22 +406,22 @@ class Runner:
         self.streams = {fd: os.dup(fd) for fd in (0, 1, 2)}
         self.module = types.ModuleType("__main__")
         self.module.__dict__["__builtins__"] = builtins
-        self.own_main = sys.modules["__main__"]  # its globals must outlive its place in sys.modules
+        self.own_main = sys.modules["__main__"]  # keeps its globals alive after it leaves sys.modules
         sys.modules["__main__"] = self.module
         sys.argv = [""]
-        sys.path.append(self.folder)  # last: the model's own modules import, but replace no library
+        sys.path.append(self.folder)  # last: the model can import its own modules, but replace no library
         warnings.filterwarnings("ignore", message="FigureCanvasAgg is non-interactive")
         self.figures = Figures(self.folder)
         self.names: list[str] = []
 
     def interrupt(self, _signal: int, _frame: object) -> None:
-        """Stop the model's code, never the runner's own; once, so that its own clean-up can end."""
+        """Stop the model's code, never the runner's; once per cell, so that the code's clean-up can end."""
         if self.running and not self.interrupted:
             self.interrupted = True
             raise KeyboardInterrupt
 
     def run(self, request: dict[str, Any]) -> dict[str, Any]:
-        """Run one cell; whatever it does short of ending the process comes back in the reply."""
+        """Run one cell and return the reply, whatever the cell does, unless it ends the process."""
         self.cells += 1
         cell = f"<cell {self.cells}>"
         reply: dict[str, Any] = {"id": request["id"], "ok": True, "value": None, "error": None}
@@ -471,7 +473,7 @@ class Runner:
             exec(compile(tree, cell, "exec", dont_inherit=True), namespace)
             return None
         body = ast.Module(tree.body[:-1], tree.type_ignores)
-        # Both are compiled before either runs, so that a mistake in the last line runs nothing.
+        # Both are compiled before either runs, so that with a mistake in the last line nothing runs.
         steps = compile(body, cell, "exec", dont_inherit=True)
         result = compile(ast.Expression(last.value), cell, "eval", dont_inherit=True)
         exec(steps, namespace)
@@ -499,13 +501,13 @@ class Runner:
 
 
 def _silenced(code: str, last: ast.Expr) -> bool:
-    """Whether a semicolon ends the last expression, which hides its value as in a notebook."""
+    """True if a semicolon ends the last expression, which hides its value as in a notebook."""
     line = code.splitlines()[(last.end_lineno or 1) - 1] if last.end_lineno else ""
     return line.encode()[last.end_col_offset or 0 :].lstrip().startswith(b";")
 
 
 def main() -> None:
-    """As a program of its own: limits only, no walls."""
+    """Run as a program of its own (level 1), with limits but without walls."""
     die_with_parent(int(sys.argv[2]))
     serve(int(sys.argv[1]), set_limits())
 
@@ -517,7 +519,7 @@ def serve(channel: int, refused: list[str]) -> None:
     send(channel, {"refused": refused})
     while (request := receive(channel)) is not None:
         send(channel, runner.run(request))
-    os._exit(0)  # without running what the model's code registered for the exit
+    os._exit(0)  # without the exit functions that the model's code registered
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
-"""Puts the seccomp filter on this process: from then on it makes only the system calls `seccomp_rules` lists.
+"""Installs the seccomp filter on this process: from then on it makes only the system calls that `seccomp_rules` lists.
 
-Standard library only and none of agentkit: it is loaded inside the walls.
+By hand, because `pyseccomp` is unmaintained and needs libseccomp, which a minimal sandbox lacks; the programs are
+checked in (`seccomp_filters`). Standard library only and nothing of agentkit: it is loaded inside the walls.
 """
 
 from __future__ import annotations
@@ -21,26 +22,26 @@ class _Program(ctypes.Structure):
 
 
 def architecture() -> str:
-    """The name a filter has for this machine, or empty: a 32-bit Python counts as another machine."""
+    """Return the name of this machine's filter, or an empty text; a 32-bit Python counts as another machine."""
     if sys.platform != "linux" or sys.byteorder != "little" or sys.maxsize < 2**32:
         return ""
     return _NAMES.get(os.uname().machine, "")
 
 
 def offered() -> bool:
-    """Whether this kernel takes filters."""
+    """True if this kernel takes filters."""
     if sys.platform != "linux":
         return False
-    # With no filter to read it fails for the bad address where filters exist, else as an unknown option.
+    # With a null pointer it fails with EFAULT (14) where filters exist, else with EINVAL.
     libc = ctypes.CDLL(None, use_errno=True)
     return libc.prctl(_PR_SET_SECCOMP, _MODE_FILTER, None, 0, 0) != 0 and ctypes.get_errno() == 14
 
 
 def forbid_new_privileges() -> None:
-    """What is run from here on gains no rights: a set-user-id program neither.
+    """Let nothing that runs from here on gain privileges, such as a set-user-id program.
 
     Raises:
-        OSError: The kernel does not do it.
+        OSError: The kernel refuses.
     """
     _prctl(_PR_SET_NO_NEW_PRIVS, 1)
 
@@ -53,7 +54,7 @@ def install(filters: Mapping[str, str], placeholder: int) -> None:
         placeholder: The constant that stands for this process's number.
 
     Raises:
-        OSError: There is no program for this machine, or the kernel does not take it.
+        OSError: There is no program for this machine, or the kernel refuses it.
     """
     name = architecture()
     if name not in filters:

@@ -1,6 +1,6 @@
 """The seccomp filters, made by seccomp_rules.py; do not edit.
 
-Standard library only and none of agentkit: it is loaded inside the walls.
+Standard library only and nothing of agentkit: it is loaded inside the walls.
 """
 
 from __future__ import annotations

@@ -1,9 +1,8 @@
 """Which system calls the model's code may make, and the generator of the filters that say so to the kernel.
 
 ``python -m agentkit.tools.python.guest.seccomp_rules > seccomp_filters.py`` writes the checked-in programs; a test
-compares them. Calls are allowed by name: what is in none of the lists, such as a call of a kernel to come, does not
-exist for the code (ENOSYS), so that libraries take their older way; what is denied by name is "not permitted"
-(EPERM).
+compares them. Calls are allowed by name. A call in none of the lists, such as one of a future kernel, does not exist
+for the code (ENOSYS), so that libraries use an older one; a call denied by name is "not permitted" (EPERM).
 """
 
 from __future__ import annotations
@@ -16,7 +15,7 @@ Instruction = tuple[int, int, int, int]
 """Code, jump if true, jump if false, constant: as in ``struct sock_filter``."""
 
 PID = 0x7FFF1D1D
-"""Stands for the process's own number, known only when the filter is installed (`seccomp.install`)."""
+"""Placeholder for the process's own number, known only when the filter is installed (`seccomp.install`)."""
 ARCHITECTURES = {"x86_64": 0xC000003E, "aarch64": 0xC00000B7}
 
 ALLOW = 0x7FFF0000
@@ -94,7 +93,7 @@ _CLONE_THREAD = 0x10000
 _O_TRUNC, _O_ACCMODE = 0x200, 0x3
 # PR_GET_PDEATHSIG, GET_DUMPABLE, SET_NAME, GET_NAME, GET_SECCOMP, CAPBSET_READ, GET_NO_NEW_PRIVS, SET_VMA
 _PRCTL = (2, 3, 15, 16, 21, 23, 39, 0x53564D41)
-# TCGETS, TIOCGWINSZ, FIONREAD, FIONBIO, FIONCLEX, FIOCLEX: what isatty and non-blocking files ask
+# TCGETS, TIOCGWINSZ, FIONREAD, FIONBIO, FIONCLEX, FIOCLEX: used by isatty and non-blocking files
 _IOCTL = (0x5401, 0x5413, 0x541B, 0x5421, 0x5450, 0x5451)
 # DUPFD, GETFD, SETFD, GETFL, SETFL, GETLK, SETLK, SETLKW, GETOWN, OFD_GETLK, OFD_SETLK, OFD_SETLKW, DUPFD_CLOEXEC,
 # SETPIPE_SZ, GETPIPE_SZ, GET_SEALS: not those that have the kernel send signals to others (SETOWN), nor leases
@@ -102,7 +101,7 @@ _FCNTL = (0, 1, 2, 3, 4, 5, 6, 7, 9, 36, 37, 38, 1030, 1031, 1032, 1034)
 
 
 def _argument(index: int) -> Instruction:
-    """Load the low half of an argument: the kernel itself reads no more of those that are looked at here."""
+    """Load the low half of an argument: of those checked here the kernel itself reads no more."""
     return (_LOAD, 0, 0, 16 + 8 * index)
 
 
@@ -114,7 +113,7 @@ def _one_of(index: int, values: Iterable[int], otherwise: int) -> list[Instructi
 
 
 def _open(flags: int) -> list[Instruction]:
-    """Opening for reading may not empty the file: Landlock before its third version does not look at that."""
+    """Deny emptying a file that is opened for reading: Landlock checks that from its third version on."""
     return [
         _argument(flags),
         (_IF_ANY_BIT, 1, 0, _O_TRUNC),
@@ -127,14 +126,16 @@ def _open(flags: int) -> list[Instruction]:
     ]
 
 
-_CLONE: list[Instruction] = [  # threads, and no process
+_CLONE: list[Instruction] = [  # threads, no processes
     _argument(0),
     (_IF_ANY_BIT, 0, 2, _CLONE_THREAD),
     (_IF_ANY_BIT, 1, 0, _NEW_NAMESPACES),
     (_RETURN, 0, 0, ALLOW),
     (_RETURN, 0, 0, EPERM),
 ]
-_SOCKETPAIR: list[Instruction] = [  # AF_UNIX streams only: they reach nobody else; an event loop wakes itself by one
+_SOCKETPAIR: list[
+    Instruction
+] = [  # AF_UNIX streams only, which reach no other process; an event loop wakes itself with one
     _argument(0),
     (_IF_EQUAL, 0, 4, 1),
     _argument(1),
@@ -145,7 +146,7 @@ _SOCKETPAIR: list[Instruction] = [  # AF_UNIX streams only: they reach nobody el
 ]
 _RULES: dict[str, list[Instruction]] = {
     "clone": _CLONE,
-    "clone3": [(_RETURN, 0, 0, ENOSYS)],  # its flags lie in memory, where a filter cannot look; libc then uses clone
+    "clone3": [(_RETURN, 0, 0, ENOSYS)],  # a filter cannot read its flags, which lie in memory; libc then uses clone
     "kill": _one_of(0, [PID], EPERM),
     "tkill": _one_of(0, [PID], EPERM),
     "tgkill": _one_of(0, [PID], EPERM),
@@ -162,21 +163,21 @@ _RULES: dict[str, list[Instruction]] = {
 
 
 def numbers(table: str, architecture: str) -> dict[str, int]:
-    """The calls of a table with their numbers on this architecture."""
+    """Return the calls of a table with their numbers on this architecture."""
     column = 1 + list(ARCHITECTURES).index(architecture)
     rows = [entry.split(":") for entry in table.split()]
     return {row[0]: int(row[column]) for row in rows if row[column] != "-"}
 
 
 def decisions(architecture: str) -> dict[int, list[Instruction]]:
-    """What is done with each call that is in a list, by number."""
+    """Return the rule for each listed call, by number."""
     found = {number: [(_RETURN, 0, 0, ALLOW)] for number in numbers(_ALLOWED, architecture).values()}
     found |= {number: [(_RETURN, 0, 0, EPERM)] for number in numbers(_DENIED, architecture).values()}
     return found | {number: _RULES[name] for name, number in numbers(_CHECKED, architecture).items()}
 
 
 def program(architecture: str) -> list[Instruction]:
-    """The filter: first the architecture, then the number by halving, then arguments where they matter.
+    """Return the filter: it checks the architecture, finds the number by halving, then checks arguments if they matter.
 
     Another architecture (32-bit calls on x86) ends the process: its numbers mean other calls. Calls with the x32 bit
     have numbers above all those listed, which do not exist.
@@ -191,7 +192,7 @@ def program(architecture: str) -> list[Instruction]:
 
 
 def _segments(found: Mapping[int, list[Instruction]]) -> list[tuple[int, list[Instruction]]]:
-    """First number of each run of calls that are treated alike."""
+    """Return each run of calls with the same rule: its first number and the rule."""
     unknown: list[Instruction] = [(_RETURN, 0, 0, ENOSYS)]
     segments: list[tuple[int, list[Instruction]]] = []
     for number in range(max(found) + 2):
@@ -211,15 +212,15 @@ def _halved(segments: list[tuple[int, list[Instruction]]]) -> list[Instruction]:
 
 
 def pack(instructions: Iterable[Instruction]) -> bytes:
-    """The program as the kernel of a little-endian machine reads it."""
+    """Return the program as the kernel of a little-endian machine reads it."""
     return b"".join(struct.pack("<HBBI", *instruction) for instruction in instructions)
 
 
 def source() -> str:
-    """The text of seccomp_filters.py."""
+    """Return the text of seccomp_filters.py."""
     parts = [
         '"""The seccomp filters, made by seccomp_rules.py; do not edit.\n\n'
-        "Standard library only and none of agentkit: it is loaded inside the walls.\n"
+        "Standard library only and nothing of agentkit: it is loaded inside the walls.\n"
         '"""\n\nfrom __future__ import annotations\n',
         f"PID = 0x{PID:X}",
         "FILTERS = {",

@@ -1,8 +1,8 @@
-"""The process all walled sessions are forked from: it has the libraries loaded, and never runs any of the model's code.
+"""The process that walled sessions are forked from: it has the libraries loaded and runs none of the model's code.
 
-Started as a script by `zygote_client` on the host, inside bubblewrap where that works. Standard library only and none
-of agentkit. The host asks over a socket, one message a question: open a session, open a folder, tell how a
-session ended. A session is a fork that walls itself in (`confine`) and then runs cells (`runner`).
+Started as a script by `zygote_client` on the host, at level 3 inside bubblewrap. Standard library only and nothing of
+agentkit. The host asks over a socket, one message a question: open a session, open a folder, return the exit status
+of a session. A session is a fork that walls itself in (`confine`) and then runs cells (`runner`).
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _SIBLINGS = ("confine", "landlock", "runner", "seccomp", "seccomp_filters")
 
 
 def load(name: str) -> Any:
-    """A module of this folder, under a name that no import of the model's code can mean."""
+    """Load a module of this folder, under a name that no import in the model's code can mean."""
     alias = f"_agentkit_{name}"
     spec = importlib.util.spec_from_file_location(alias, Path(__file__).with_name(f"{name}.py"))
     assert spec is not None and spec.loader is not None
@@ -36,12 +36,12 @@ def load(name: str) -> Any:
 
 
 def warm_up() -> list[str]:
-    """Load what analyses use, once for all sessions, and use it so that nothing is left to load; what is there."""
+    """Load the libraries for all sessions, use each so that nothing is left to load, and return their names."""
     found = []
     for name, use in (("numpy", _use_numpy), ("pandas", _use_pandas), ("matplotlib", _use_matplotlib)):
         try:
             use()
-        except Exception:  # not installed, or broken: the code is told so when it imports it
+        except Exception:  # not installed, or broken: the code sees that when it imports it
             continue
         found.append(name)
     return found
@@ -64,7 +64,7 @@ def _use_pandas() -> None:
 def _use_matplotlib() -> None:
     import logging
 
-    # Which fonts a machine has, and how long it takes to list them, is noise to the model.
+    # The machine's fonts, and the time to list them, are noise to the model.
     logging.getLogger("matplotlib.font_manager").setLevel(logging.ERROR)
     import matplotlib.pyplot as plt
 
@@ -77,7 +77,7 @@ def _use_matplotlib() -> None:
 
 
 def namespaces() -> dict[str, str]:
-    """The namespaces this process is in, so that the host can see which are not its own."""
+    """Return the namespaces of this process, so that the host can see which are not its own."""
     return {name: os.readlink(f"/proc/self/ns/{name}") for name in NAMESPACES}  # noqa: PTH115
 
 
@@ -85,12 +85,12 @@ class Zygote:
     """Answers the host until it closes the connection."""
 
     def __init__(self, control: socket.socket, plan: dict[str, Any], modules: dict[str, Any]) -> None:
-        """Prepare; `plan` is `zygotes.Plan` as JSON."""
+        """Store the arguments; `plan` is `zygote_client.ZygotePlan` as JSON."""
         self.control, self.plan, self.modules = control, plan, modules
         self.pid = os.getpid()
 
     def serve(self) -> NoReturn:
-        """Answer each question with one message and perhaps one descriptor."""
+        """Answer each question with one message and at most one descriptor."""
         while True:
             body, fds, _, _ = socket.recv_fds(self.control, MAX_MESSAGE_BYTES, 4)
             if not body:
@@ -103,7 +103,7 @@ class Zygote:
                 os.close(fd)
 
     def answer(self, request: dict[str, Any], fds: list[int]) -> tuple[dict[str, Any], list[int]]:
-        """What came of one question, and the descriptors that go with it."""
+        """Return the answer to one question, and the descriptors that go with it."""
         try:
             if "open" in request:
                 pid = os.fork()
@@ -118,7 +118,7 @@ class Zygote:
             return {"error": f"{error.strerror or error}"}, []
 
     def become_session(self, folder: str, fds: list[int]) -> NoReturn:
-        """In the fork: wall it in, then run cells until the host is gone. Nothing returns from here."""
+        """In the fork: put up the walls, then run cells until the host is gone. Never returns."""
         confine, runner = self.modules["confine"], self.modules["runner"]
         status = 71
         try:
@@ -148,8 +148,12 @@ class Zygote:
 
 
 def _forget_the_zygote() -> None:
-    """What all forks would share although it should be each session's own."""
-    for fd, name, mode in ((0, "stdin", "r"), (1, "stdout", "w"), (2, "stderr", "w")):  # they know the old files' kind
+    """Replace what all forks would share although each session must have its own."""
+    for fd, name, mode in (
+        (0, "stdin", "r"),
+        (1, "stdout", "w"),
+        (2, "stderr", "w"),
+    ):  # they remember the kind of the old files
         stream = open(fd, mode, encoding="utf-8", errors="backslashreplace" if mode == "w" else None, closefd=False)  # noqa: SIM115
         setattr(sys, name, stream)
         setattr(sys, f"__{name}__", stream)
@@ -160,7 +164,7 @@ def _forget_the_zygote() -> None:
 
 
 def _copy_without_modes() -> None:
-    """Let shutil copy files where their modes and times may not be set."""
+    """Let shutil copy files whose modes and times may not be set."""
     import shutil
 
     for name in ("copymode", "copystat"):
@@ -176,17 +180,17 @@ def _copy_without_modes() -> None:
 
 
 def main() -> None:
-    """Get warm, say so, serve."""
+    """Load the libraries, report, serve."""
     control = socket.socket(fileno=int(sys.argv[1]))
     plan = json.loads(sys.argv[2])
     modules = {name: load(name) for name in _SIBLINGS}
-    if plan["parent"]:  # in a sandbox it is the sandbox that ends with the host
+    if plan["parent"]:  # a sandbox ends with the host by itself
         modules["confine"].die_with_parent(plan["parent"])
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     packages = warm_up()
     _copy_without_modes()
     gc.collect()
-    gc.freeze()  # the collector of a session would otherwise copy every page of what is shared
+    gc.freeze()  # else a session's garbage collection would copy each shared page
     socket.send_fds(control, [json.dumps({"packages": packages, "namespaces": namespaces()}).encode()], [])
     Zygote(control, plan, modules).serve()
 

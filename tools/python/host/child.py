@@ -1,4 +1,4 @@
-"""The two kinds of process that run cells: started by itself (level 1), or forked inside the walls (2 and 3)."""
+"""The two kinds of process that run cells: a Python started for one session (level 1), a fork of the zygote (2, 3)."""
 
 from __future__ import annotations
 
@@ -18,9 +18,11 @@ from agentkit.tools.python.host import spawner
 from agentkit.tools.python.host.readable import GUEST
 
 LAST_WORDS_S = 0.05
-"""Seconds a process that seems to be ending has to do so by itself, so that it can be said how it did."""
+"""Seconds a process that seems to be ending has to end by itself, so that its own exit status can be reported.
+Chosen by hand: an exit takes a few milliseconds, and a hard kill is delayed by this at most."""
 KILLED = "it was killed"
 _GONE_S = 10.0
+"""Seconds to wait for a process after SIGKILL. Chosen by hand: it takes under 20 ms (bench_interpreter.py)."""
 
 
 class Child(Protocol):
@@ -30,25 +32,25 @@ class Child(Protocol):
     stdout: int
     stderr: int
     pid: int
-    """Its number as the host counts; 0 where that is not known."""
+    """Its number on the host; 0 if that is not known."""
     end: int | None
-    """A descriptor that can be read once the process has ended; None: ask `alive`."""
+    """A descriptor that becomes readable when the process ends; None: ask `alive`."""
 
     def alive(self) -> bool:
-        """Whether it runs."""
+        """True if it runs."""
 
     def interrupt(self) -> None:
         """Send it SIGINT."""
 
     def kill(self, *, ending: bool) -> str:
-        """End it, wait for its end, and say how it ended; `ending` says it may be about to end by itself."""
+        """End it, wait for its end and return how it ended; `ending`: it may be about to end by itself."""
 
     def close(self) -> None:
         """Close its descriptors; after `kill`."""
 
 
 def environment(work: Path | None, cache: Path) -> dict[str, str]:
-    """The whole environment of the code: no key and no setting of the host is in it."""
+    """Return the complete environment of the code: no key and no setting of the host is in it."""
     home = {} if work is None else {"HOME": str(work), "TMPDIR": str(work)}
     return {
         **home,
@@ -62,7 +64,7 @@ def environment(work: Path | None, cache: Path) -> dict[str, str]:
 
 
 class Ends:
-    """Both sides of what a process is reached by: a socket for frames, pipes for what it prints."""
+    """Both ends of the connections to a process: a socket for frames, two pipes for what it prints."""
 
     def __init__(self) -> None:
         """Make them.
@@ -88,25 +90,25 @@ class Ends:
             raise no_process(error) from error
 
     def close_theirs(self) -> None:
-        """The process has its own."""
+        """Close the process's ends here, once it has them."""
         self.their_channel.close()
         os.close(self.their_stdout)
         os.close(self.their_stderr)
 
     def close_ours(self) -> None:
-        """The process is gone, or was never there."""
+        """Close our ends, once the process is gone."""
         self.channel.close()
         os.close(self.stdout)
         os.close(self.stderr)
 
 
 def no_process(error: OSError) -> ToolError:
-    """What to tell where no process can be started."""
+    """Return the error for a process that cannot be started."""
     return ToolError(f"No Python process could be started ({error}): check {sys.executable!r} and the system's limits.")
 
 
 class Spawned:
-    """A Python started for one session, in a process group of its own; not walled in."""
+    """A Python started for one session, in a process group of its own, without walls."""
 
     def __init__(self, work: Path, cache: Path) -> None:
         """Start it in the folder `work`.
@@ -143,7 +145,7 @@ class Spawned:
         self.pid = self._process.pid
 
     def alive(self) -> bool:
-        """Whether it runs."""
+        """True if it runs."""
         return self._process.returncode is None and self._process.poll() is None
 
     def interrupt(self) -> None:
@@ -168,17 +170,17 @@ class Spawned:
 
 
 class Opener(Protocol):
-    """Whoever the forks belong to, and can tell how they ended."""
+    """The parent of the forks, which alone can read their exit status."""
 
     def reap(self, pid: int) -> int | None:
-        """The exit status of a fork that has ended; None: it cannot be told any more."""
+        """Return the exit status of a fork that has ended, None if it can no longer be read."""
 
 
 class Forked:
-    """A session inside the walls: a fork of the zygote, held by a descriptor that means it and no other process."""
+    """A session inside the walls: a fork of the zygote, held by a pidfd, which can never mean another process."""
 
     def __init__(self, ends: Ends, handle: int, inner_pid: int, zygote: Opener) -> None:
-        """Take over the descriptors; `inner_pid` is its number as the zygote counts."""
+        """Take over the descriptors; `inner_pid` is its number inside the zygote's namespace."""
         self._ends, self._inner_pid, self._zygote = ends, inner_pid, zygote
         self.channel, self.stdout, self.stderr = ends.channel, ends.stdout, ends.stderr
         self.end: int | None = handle
@@ -187,7 +189,7 @@ class Forked:
         self.pid = _pid_of(handle)
 
     def alive(self) -> bool:
-        """Whether it runs."""
+        """True if it runs."""
         return not _ended_within(self._handle, 0)
 
     def interrupt(self) -> None:
@@ -199,7 +201,7 @@ class Forked:
             signal.pidfd_send_signal(self._handle, number)
 
     def kill(self, *, ending: bool) -> str:
-        """End it; it can have no children."""
+        """End it; it cannot have children."""
         itself = _ended_within(self._handle, LAST_WORDS_S if ending else 0)
         self._signal(signal.SIGKILL)
         if not _ended_within(self._handle, _GONE_S):
@@ -222,7 +224,7 @@ def _ended_within(handle: int, seconds: float) -> bool:
 
 
 def _pid_of(handle: int) -> int:
-    """The process's number as this one counts: inside a sandbox it has another."""
+    """Return the process's number on the host; inside a sandbox it has another."""
     for line in Path(f"/proc/self/fdinfo/{handle}").read_text().splitlines():
         if line.startswith("Pid:"):
             return max(0, int(line.split()[1]))
@@ -230,7 +232,7 @@ def _pid_of(handle: int) -> int:
 
 
 def how_it_ended(status: int) -> str:
-    """The exit status in words."""
+    """Return the exit status in words."""
     if status >= 0:
         return f"it exited with status {status}"
     try:

@@ -1,4 +1,4 @@
-"""What crosses the wall: length-prefixed JSON frames and two output pipes, all taken as hostile by the host."""
+"""What crosses the wall: length-prefixed JSON frames and two output pipes. The host treats all of it as hostile."""
 
 from __future__ import annotations
 
@@ -12,14 +12,16 @@ from agentkit.base.text import clean, clean_json
 from agentkit.tools.python.execution import Figure, Variable
 
 MAX_FRAME_BYTES = 4 * 1024**2
-"""Longest frame the host reads; a longer one ends the session."""
+"""Longest frame the host reads; a longer one ends the session. Chosen by hand: the largest reply,
+100 tables of 50 columns whose names are 80 escaped characters, takes 2.4 MB."""
 
 MAX_OUTPUT_BYTES = 60_000
-"""How much of stdout, and of stderr, is kept of one call: the first two thirds and the last third."""
+"""How much of one call's stdout, and of its stderr, is kept: the first two thirds and the last third. Chosen by hand:
+about 15,000 tokens, more than a model should read of one result."""
 
 
 class FrameError(Exception):
-    """The runner sent something that is no valid frame."""
+    """The runner sent an invalid frame."""
 
 
 class _Message(BaseModel):
@@ -27,13 +29,13 @@ class _Message(BaseModel):
 
 
 class Hello(_Message):
-    """The runner is ready; `refused` are resource limits the system did not accept."""
+    """The runner is ready; `refused` names the resource limits that the system did not accept."""
 
     refused: list[str] = Field(max_length=16)
 
 
-class Reply(_Message):
-    """What came of one cell, as the runner tells it."""
+class CellReply(_Message):
+    """The result of one cell, as the runner reports it."""
 
     id: int
     ok: bool
@@ -46,13 +48,13 @@ class Reply(_Message):
 
 
 def encode(message: dict[str, Any]) -> bytes:
-    """One frame."""
+    """Return the message as one frame."""
     body = json.dumps(message).encode("ascii")
     return struct.pack(">I", len(body)) + body
 
 
 class FrameReader:
-    """Cuts the bytes that come in into frames."""
+    """Cuts the incoming bytes into frames."""
 
     def __init__(self) -> None:
         """Start with nothing read."""
@@ -60,11 +62,11 @@ class FrameReader:
 
     @property
     def pending(self) -> bool:
-        """Whether there is more than the frames that were given back."""
+        """True if bytes have come in that belong to a further frame."""
         return bool(self._buffer)
 
     def feed(self, data: bytes) -> bytes | None:
-        """Take in `data`; the body of the first whole frame, once there is one.
+        """Take in `data` and return the body of the first complete frame, None while there is none.
 
         Raises:
             FrameError: A frame is announced that is longer than `MAX_FRAME_BYTES`.
@@ -86,19 +88,19 @@ _M = TypeVar("_M", bound=_Message)
 
 
 def decode(body: bytes, kind: type[_M]) -> _M:
-    """The frame as a `kind`, with every text in it made storable.
+    """Return the frame as a `kind`, with each text in it made storable.
 
     Raises:
-        FrameError: Not JSON, or not of that kind.
+        FrameError: The body is not JSON, or not of that kind.
     """
     try:
         return kind.model_validate(clean_json(json.loads(body)))
     except (ValidationError, ValueError, RecursionError) as error:
-        raise FrameError(f"a frame that is no {kind.__name__}") from error
+        raise FrameError("an invalid frame") from error
 
 
 class Output:
-    """One stream's output, of which the head and the tail are kept."""
+    """The output of one stream, of which the head and the tail are kept."""
 
     def __init__(self, max_bytes: int = MAX_OUTPUT_BYTES) -> None:
         """Keep at most about `max_bytes`."""
@@ -109,7 +111,7 @@ class Output:
         self._size = 0
 
     def add(self, data: bytes) -> None:
-        """Take in what was read."""
+        """Take in `data`."""
         self._size += len(data)
         room = self._head_bytes - len(self._head)
         self._head += data[:room]
@@ -118,7 +120,7 @@ class Output:
             del self._tail[: -self._tail_bytes]
 
     def text(self) -> str:
-        """What is kept, as text that can be stored."""
+        """Return what is kept, as text that can be stored."""
         tail = self._tail[-self._tail_bytes :]
         left_out = self._size - len(self._head) - len(tail)
         if left_out <= 0:

@@ -1,4 +1,4 @@
-"""One process that runs cells, as the host uses it: timed, watched, interrupted, killed and reaped."""
+"""One process that runs cells, from the host's side: timed, watched, interrupted, killed and reaped."""
 
 from __future__ import annotations
 
@@ -13,36 +13,39 @@ from dataclasses import dataclass, field
 
 from agentkit.errors import ToolError
 from agentkit.tools.python.host.child import KILLED, Child
-from agentkit.tools.python.host.frames import FrameError, FrameReader, Hello, Output, Reply, decode, encode
-from agentkit.tools.python.host.limits import Room, Watch
+from agentkit.tools.python.host.frames import CellReply, FrameError, FrameReader, Hello, Output, decode, encode
+from agentkit.tools.python.host.watch import Room, Watch
 
 GRACE_S = 1.0
-"""Seconds the code has to stop after it was interrupted, before it is killed."""
+"""Seconds the code has to stop after an interrupt, before it is killed. Chosen by hand: a loop in Python stops within
+5 ms (bench_interpreter.py), code in C that polls for signals may take longer."""
 START_S = 30.0
-"""Seconds a new process has to report."""
+"""Seconds a new process has to report. Chosen by hand: a fork takes 20 ms, a new Python with pandas below 1 s
+(bench_interpreter.py), both far longer on a loaded machine."""
 TICK_S = 0.1
+"""Longest wait between two looks at time limits and cancellation, where nothing wakes the host earlier."""
 
 
 @dataclass(frozen=True)
 class Exchange:
-    """What came of one cell: a reply, or how the process ended without one."""
+    """The result of one cell: a reply, or how the process ended without one."""
 
-    reply: Reply | None
+    reply: CellReply | None
     stdout: str
     stderr: str
     timed_out: bool
     ended: str = ""
-    """How the process ended, such as ``killed by SIGSEGV``; empty where it lives."""
+    """How the process ended, such as ``it was ended by SIGSEGV``; empty if it lives."""
 
 
 class RunnerProcess:
-    """A process that runs cells; used by one thread at a time, except for `kill` and `wake`."""
+    """A process that runs cells. Used by one thread at a time, except `kill` and `wake`."""
 
     def __init__(self, child: Child, room: Room) -> None:
-        """Wait until `child` reports; `room` is where it writes.
+        """Wait until `child` reports; `room` is its working folder.
 
         Raises:
-            ToolError: It ends instead.
+            ToolError: It ends, or does not report in time.
         """
         self._child, self._room = child, room
         self._selector = selectors.DefaultSelector()
@@ -81,11 +84,11 @@ class RunnerProcess:
 
     @property
     def alive(self) -> bool:
-        """Whether it can run another cell."""
+        """True if it can run another cell."""
         return not self._closed and not self._ended and self._child.alive()
 
     def wake(self) -> None:
-        """Make a call under way look at once whether it was cancelled."""
+        """Make the running call check at once whether it was cancelled."""
         with self._reaping, contextlib.suppress(OSError):
             if not self._closed:
                 self._waker.send(b"1")
@@ -93,7 +96,7 @@ class RunnerProcess:
     def run(self, code: str, timeout_s: float, cancelled: Callable[[], bool]) -> Exchange:
         """Run one cell for at most `timeout_s` seconds, or until `cancelled`.
 
-        A cell that does not stop when interrupted is killed with everything it started in its process group.
+        A cell that does not stop when interrupted is killed, with all processes in its process group.
         """
         self._calls += 1
         request = encode({"id": self._calls, "code": code, "cpu_s": timeout_s * (os.cpu_count() or 1) + 5})
@@ -102,7 +105,7 @@ class RunnerProcess:
             self._write(request, time.monotonic() + timeout_s)
             waited = self._await_frame(timeout_s, cancelled, watch)
             reply, problem = self._reply(waited)
-        except BaseException:  # Ctrl-C in the host: a reply nobody waits for would answer the next call
+        except BaseException:  # Ctrl-C in the host: the reply would otherwise be taken for the next call's
             self.kill()
             self.close()
             raise
@@ -111,7 +114,7 @@ class RunnerProcess:
             self._drain(output)
             return Exchange(reply, output["stdout"].text(), output["stderr"].text(), waited.timed_out)
         ended = self.kill(ending=not waited.timed_out and not problem)
-        if ended == KILLED:  # it was not about to end, and yet there is nothing to wait for
+        if ended == KILLED:  # it was not about to end, but closed its socket
             ended = "it closed its connection to the host, and was killed"
         self._drain(output)
         self.close()
@@ -119,12 +122,12 @@ class RunnerProcess:
             None, output["stdout"].text(), output["stderr"].text(), waited.timed_out and not problem, problem or ended
         )
 
-    def _reply(self, waited: _Waited) -> tuple[Reply | None, str]:
-        """The reply in the frame, or what is wrong with it."""
+    def _reply(self, waited: _Waited) -> tuple[CellReply | None, str]:
+        """Return the reply in the frame, or what is wrong with it."""
         if waited.body is None:
             return None, waited.problem
         try:
-            reply = decode(waited.body, Reply)
+            reply = decode(waited.body, CellReply)
         except FrameError as error:
             return None, f"it sent {error}"
         if reply.id != self._calls:
@@ -136,13 +139,13 @@ class RunnerProcess:
     def _write(self, request: bytes, deadline: float) -> None:
         channel = self._child.channel
         channel.settimeout(max(0.1, deadline - time.monotonic()))
-        # A process that is gone, or does not read, is noticed by the wait for its reply.
+        # If the process is gone or does not read, the wait for its reply notices.
         with contextlib.suppress(OSError):
             channel.sendall(request)
         channel.setblocking(False)
 
     def _await_frame(self, timeout_s: float, cancelled: Callable[[], bool], watch: Watch | None) -> _Waited:
-        """Wait for the next frame; without a `watch` nothing is interrupted when time runs out."""
+        """Wait for the next frame; without a `watch`, nothing is interrupted at the time limit."""
         waited, deadline, ticked = _Waited(), time.monotonic() + timeout_s, 0.0
         while True:
             now = time.monotonic()
@@ -153,7 +156,7 @@ class RunnerProcess:
                     return waited
                 waited.timed_out, left, deadline = True, GRACE_S, now + GRACE_S
             if waited.timed_out and now - ticked >= TICK_S:
-                # Again and again, as one that comes before the cell has begun is lost; the runner minds only one.
+                # Repeat it: an interrupt before the cell has begun is lost. The runner raises only one per cell.
                 self._child.interrupt()
                 ticked = now
             events = self._selector.select(min(left, TICK_S))
@@ -163,12 +166,12 @@ class RunnerProcess:
             if watch is not None and (problem := watch.problem()):
                 waited.problem = problem
                 return waited
-            # A copy of the process may hold the socket open after its end; else what it sent is read to its end first.
+            # Ask the process itself: after its end, a copy of it may hold the socket open. What it sent is read first.
             if "reply" not in ready and ("end" in ready or not events) and not self._child.alive():
                 return waited
 
     def _take(self, ready: dict[str, selectors.SelectorKey], waited: _Waited) -> bool:
-        """Read what is there; whether the wait is over."""
+        """Read what is there; return True if the wait is over."""
         for name, key in ready.items():
             if name == "end" or (data := _read(key.fd)) is None:
                 continue
@@ -186,7 +189,7 @@ class RunnerProcess:
         return False
 
     def _drain(self, output: dict[str, Output]) -> None:
-        """Take in what was printed before the reply; at most a pipe's worth, as threads may go on printing."""
+        """Take in what was printed before the reply; at most one full pipe, as threads may continue to print."""
         for key in list(self._selector.get_map().values()):
             if key.data not in output:
                 continue
@@ -197,9 +200,9 @@ class RunnerProcess:
                 output[key.data].add(data)
 
     def kill(self, *, ending: bool = False) -> str:
-        """End the process and what it started, wait for it, and say how it ended."""
+        """End the process and its process group, wait for it, and return how it ended."""
         with self._reaping:
-            if not self._ended:  # once only: the number may belong to another group by now
+            if not self._ended:  # once: later the number may belong to another process group
                 self._ended = self._child.kill(ending=ending)
             return self._ended
 
@@ -217,7 +220,7 @@ class RunnerProcess:
 
 @dataclass
 class _Waited:
-    """What came of waiting: a frame, what was printed, or why there will be no frame."""
+    """The result of waiting: a frame, the output until then, or why there will be no frame."""
 
     body: bytes | None = None
     output: dict[str, Output] = field(default_factory=lambda: {"stdout": Output(), "stderr": Output()})
@@ -226,7 +229,7 @@ class _Waited:
 
 
 def _read(fd: int) -> bytes | None:
-    """What is there to be read, None where nothing is yet, empty at the end."""
+    """Return the bytes that can be read now, None if there are none yet, empty at the end."""
     try:
         return os.read(fd, 1 << 16)
     except BlockingIOError:

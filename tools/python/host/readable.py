@@ -1,4 +1,4 @@
-"""What of the machine the code may read: Python, its packages and libraries, fonts and time zones; nothing of yours."""
+"""The files and folders that code may read: Python, its packages and libraries, fonts, time zones; no user's files."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ GUEST = Path(__file__).resolve().parent.parent / "guest"
 """The programs that run inside the wall; the only folder of agentkit that is bound into the sandbox."""
 
 _PARTS = ("bin", "lib", "lib64", "share", "pyvenv.cfg")
-"""What is read of the folder a Python is installed in: it may be a project's own, with the project's secrets."""
+"""The readable part of a folder that a Python is installed in: it may be a project's own, with its secrets."""
 _SYSTEM = (
     "/usr/lib",
     "/usr/lib32",
@@ -27,26 +27,26 @@ _SYSTEM = (
     "/etc/localtime",
 )
 _ROOTS = ("/lib", "/lib32", "/lib64")
-"""Links into /usr on most systems, and folders on others."""
+"""Links into /usr on most systems, folders on others."""
 
 
 def readable() -> tuple[str, ...]:
-    """Files and folders that exist and that a session may read, none inside another."""
+    """Return the existing files and folders that a session may read, none inside another."""
     prefixes = dict.fromkeys((sys.prefix, sys.exec_prefix, sys.base_prefix, sys.base_exec_prefix))
     parts = [str(Path(prefix, part)) for prefix in prefixes for part in _PARTS]
     real = [str(Path(part).resolve()) for part in parts]
-    # Those a .pth file adds; not its other folders, such as the source of a project installed as editable.
+    # Package folders that a .pth file adds; not its other folders, such as the source of an editable install.
     packages = [path for path in sys.path if Path(path).name in ("site-packages", "dist-packages")]
     return _outermost([*_SYSTEM, *_ROOTS, *parts, *packages, *real, *_executable()])
 
 
 def links(paths: Iterable[str]) -> dict[str, str]:
-    """Those of the paths that are links at the root, such as /lib64, with what they point to."""
+    """Return the paths that are links at the root, such as /lib64, and their targets."""
     return {path: str(Path(path).readlink()) for path in paths if path in _ROOTS and Path(path).is_symlink()}
 
 
 def _executable() -> list[str]:
-    """Python's own file, by each name it is reached by."""
+    """Return Python's own file by each of its names, following links."""
     found: list[str] = []
     path = Path(sys.executable)
     while len(found) < 16:

@@ -1,4 +1,4 @@
-"""One session: a process and a folder, made at first use; what came of a call, and what was lost with a process."""
+"""One session: a process and a working folder, made at first use; the result of a call and what a lost process took."""
 
 from __future__ import annotations
 
@@ -8,19 +8,20 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from agentkit.tools.python.execution import Cause, Execution, Isolation
-from agentkit.tools.python.host.limits import Room
 from agentkit.tools.python.host.process import GRACE_S, Exchange, RunnerProcess
 from agentkit.tools.python.host.walls import Place, Walls
+from agentkit.tools.python.host.watch import Room
 from agentkit.tools.python.host.workspace import Written
 
 MAX_PROBLEM_CHARS = 10_000
+"""Characters of the notes on figures that could not be saved; the limit of a value and of an error too."""
 
 
 class Session:
     """One session: at most one process, one call at a time."""
 
     def __init__(self, walls: Walls, folder: Path, cache: Path, data: Sequence[Path]) -> None:
-        """Prepare; nothing is started yet."""
+        """Store the arguments; nothing is started yet."""
         self.lock = threading.Lock()
         self.waiting = 0
         self.used = 0
@@ -33,7 +34,7 @@ class Session:
         self._walls, self._folder, self._cache, self._data = walls, folder, cache, data
 
     def run(self, code: str, timeout_s: float, began: float, cancelled: Callable[[], bool]) -> Execution:
-        """Run `code`, in a new process where there is none."""
+        """Run `code`, in a new process if there is none."""
         lost, notice = self._restart_if_gone()
         if self.process is None and self.place is not None and not self.place.in_place():
             self.place.remove()
@@ -67,7 +68,7 @@ class Session:
             error=error,
             cause=cause,
             artifacts=written.artifacts,
-            isolation=_with(self.place.isolation, refused),
+            isolation=_with_refused(self.place.isolation, refused),
             variables=tuple(reply.variables) if reply else (),
             files=written.files,
             omitted=written.omitted,
@@ -90,13 +91,13 @@ class Session:
         return lost, f"{notice} {_gone(lost)}"
 
     def kill(self) -> None:
-        """End the process, even while a call runs in it."""
+        """End the process, also while a call runs in it."""
         process = self.process
         if process is not None:
             process.kill()
 
     def dispose(self) -> None:
-        """Close what is left after `kill`; with the lock held."""
+        """Close what is left after `kill`. The caller holds the lock."""
         self.kill()
         if self.process is not None:
             self.process.close()
@@ -106,14 +107,14 @@ class Session:
             self.place = None
 
     def wake(self) -> None:
-        """Make a call under way look at once whether it was cancelled."""
+        """Make the running call check at once whether it was cancelled."""
         process = self.process
         if process is not None:
             process.wake()
 
 
-def _with(isolation: Isolation, refused: Sequence[str]) -> Isolation:
-    """The isolation, with the resource limits the system refused."""
+def _with_refused(isolation: Isolation, refused: Sequence[str]) -> Isolation:
+    """Return the isolation, with the resource limits that the system refused among what is missing."""
     return isolation.model_copy(update={"missing": (*isolation.missing, *refused)}) if refused else isolation
 
 
@@ -127,7 +128,7 @@ def _gone(names: Sequence[str]) -> str:
 def _judge(
     exchange: Exchange, timeout_s: float, lost: Sequence[str], *, cancelled: bool, closing: bool
 ) -> tuple[Cause | None, str | None]:
-    """What kind of failure it was, and what to tell the model."""
+    """Return the kind of failure and the text for the model; None and None for a success."""
     reply, limit = exchange.reply, f"{timeout_s:g} s"
     stopped = "the call was cancelled" if cancelled else f"the code ran longer than the limit of {limit}"
     if closing:

@@ -1,4 +1,4 @@
-"""The sessions of one interpreter: a process and a folder each, made at first use, closed without leaving a trace."""
+"""The sessions of one interpreter: each has a process and a folder, made at first use and removed when it is closed."""
 
 from __future__ import annotations
 
@@ -13,16 +13,18 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from agentkit.errors import ToolError
-from agentkit.tools.python.execution import Cause, Execution
+from agentkit.tools.python.execution import Cause, Execution, Isolation
 from agentkit.tools.python.host.process import TICK_S
 from agentkit.tools.python.host.session import Session
 from agentkit.tools.python.host.walls import Walls
 from agentkit.tools.python.host.workspace import remove_folder
-from agentkit.tools.python.host.zygote_client import Zygote
+from agentkit.tools.python.host.zygote_client import ZygoteClient
 
 MAX_IDLE_SESSIONS = 16
-"""How many sessions are kept that run nothing; beyond, the one used longest ago is closed."""
+"""Idle sessions that are kept; of more, the least recently used is closed. Chosen by hand: ten idle sessions take under
+130 MiB (bench_interpreter.py)."""
 MAX_REMEMBERED = 1_000
+"""Closed sessions whose next call is told what was lost; chosen by hand."""
 
 
 class Sessions:
@@ -31,13 +33,13 @@ class Sessions:
     def __init__(
         self, data: Sequence[Path], walls: Walls, *, max_idle: int = MAX_IDLE_SESSIONS, max_idle_s: float | None = None
     ) -> None:
-        """Prepare.
+        """Store the arguments; nothing is started yet.
 
         Args:
             data: Files copied into each session's working folder.
-            walls: What is put around each session.
-            max_idle: How many sessions are kept that run nothing.
-            max_idle_s: Seconds a session is kept after its last call; None: as long as there are few.
+            walls: What isolates the sessions.
+            max_idle: Idle sessions to keep.
+            max_idle_s: Seconds a session is kept after its last call; None: no limit.
         """
         self._data, self._walls, self._max_idle, self._max_idle_s = data, walls, max_idle, max_idle_s
         self._lock = threading.Lock()
@@ -49,28 +51,33 @@ class Sessions:
         self._timer: threading.Timer | None = None
         weakref.finalize(self, _shut_down, self._live, self._roots, walls.zygotes, self._pid)
 
+    @property
+    def isolation(self) -> Isolation:
+        """The level of the next session."""
+        return self._walls.isolation
+
     def start(self) -> None:
-        """Let what sessions are forked from get warm in the background."""
+        """Start a zygote in the background; errors are raised later, by the first call."""
         if self._walls.isolation.level == "L1":
             return
-        with contextlib.suppress(ToolError):  # the first call tells
+        with contextlib.suppress(ToolError):  # the first call raises it
             with self._lock:
                 cache = self._root() / "cache"
             self._walls.start(cache)
 
     def wake(self, name: str) -> None:
-        """Make a call under way in the session look at once whether it was cancelled."""
+        """Make the session's running call check at once whether it was cancelled."""
         with self._lock:
             session = self._live.get(name)
         if session is not None:
             session.wake()
 
     def failure(self, cause: Cause, error: str, duration_s: float = 0.0) -> Execution:
-        """A call that was not run."""
+        """Return the result of a call that was not run."""
         return Execution(ok=False, error=error, cause=cause, isolation=self._walls.isolation, duration_s=duration_s)
 
     def run(self, name: str, code: str, timeout_s: float, cancelled: Callable[[], bool] = lambda: False) -> Execution:
-        """Run `code` in session `name`; waiting for an earlier call of the session counts as time used."""
+        """Run `code` in session `name`; the wait for an earlier call of the session counts against `timeout_s`."""
         began = time.monotonic()
         session = self._enter(name)
         try:
@@ -106,7 +113,7 @@ class Sessions:
             return session
 
     def _leave_to_the_parent(self) -> None:
-        """In a fork of the program: these processes and folders are not its own; with the lock held."""
+        """In a fork of the program, forget the parent's processes and folders. The caller holds the lock."""
         if self._pid == os.getpid():
             return
         self._live, self._roots, self._pid, self._timer = {}, [], os.getpid(), None
@@ -122,7 +129,7 @@ class Sessions:
         return session
 
     def _root(self) -> Path:
-        """The folder of all sessions; with the lock held."""
+        """Return the folder of all sessions. The caller holds the lock."""
         if not self._roots:
             try:
                 root = Path(tempfile.mkdtemp(prefix="agentkit-python-"))
@@ -148,7 +155,7 @@ class Sessions:
             _close(closed)
 
     def _take_out(self, names: Sequence[str], why: str) -> list[Session]:
-        """Sessions nobody asked to close, remembered so that their next call is told; with the lock held."""
+        """Remove sessions, and remember what to tell their next call. The caller holds the lock."""
         taken = [self._live.pop(name) for name in names]
         for name, session in zip(names, taken, strict=True):
             self._lost[name] = (session.names, why)
@@ -157,7 +164,7 @@ class Sessions:
         return taken
 
     def _plan_ageing(self) -> None:
-        """Look again when the session unused for longest is too old; with the lock held."""
+        """Set a timer for when the least recently used session is too old. The caller holds the lock."""
         if self._max_idle_s is None or self._timer is not None:
             return
         idle = [session.used_s for session in self._live.values() if not session.waiting]
@@ -168,7 +175,7 @@ class Sessions:
             self._timer.start()
 
     def age(self) -> None:
-        """Close the sessions that have not been used for too long."""
+        """Close the sessions that were not used for `max_idle_s`."""
         with self._lock:
             self._timer = None
             limit_s = self._max_idle_s or 0.0
@@ -180,7 +187,7 @@ class Sessions:
             _close(closed)
 
     def close(self, name: str | None = None) -> None:
-        """End one session, or all; a call that runs in it comes back as died."""
+        """End one session, or all; a running call returns with the cause ``died``."""
         with self._lock:
             self._leave_to_the_parent()
             names = list(self._live) if name is None else [name]
@@ -203,7 +210,7 @@ class Sessions:
 
 
 def _acquire(lock: threading.Lock, deadline: float, cancelled: Callable[[], bool]) -> bool:
-    """Take the lock, unless the time is over; cancelled, give up waiting (the caller looks at that first)."""
+    """Take the lock; return False at the deadline or on cancellation."""
     while not lock.acquire(timeout=max(0.0, min(TICK_S, deadline - time.monotonic()))):
         if cancelled() or time.monotonic() >= deadline:
             return False
@@ -223,14 +230,14 @@ def _close(session: Session) -> None:
         session.dispose()
 
 
-def _shut_down(live: dict[str, Session], roots: list[Path], zygotes: list[Zygote], pid: int) -> None:
-    """At the end of the interpreter object or of the program: no process and no folder stays."""
+def _shut_down(live: dict[str, Session], roots: list[Path], zygotes: list[ZygoteClient], pid: int) -> None:
+    """End all processes and remove all folders: the interpreter object or the program ends."""
     if os.getpid() != pid:
         return
     for session in live.values():
         session.closing = True
         session.kill()
-        # A call still running on a daemon thread holds the lock; the program ends without it.
+        # A call that still runs on a daemon thread holds the lock: the program ends without waiting for it.
         if session.lock.acquire(timeout=1.0):
             session.dispose()
     for zygote in zygotes:
@@ -240,11 +247,11 @@ def _shut_down(live: dict[str, Session], roots: list[Path], zygotes: list[Zygote
 
 
 def _copy_font_list(cache: Path) -> None:
-    """Spare the code matplotlib's search for fonts (seconds), where this user's matplotlib has done it."""
+    """Copy this user's list of fonts for matplotlib, if there is one: making it takes seconds."""
     places = [os.environ.get("MPLCONFIGDIR"), os.environ.get("XDG_CACHE_HOME"), "~/.cache"]
     for place in filter(None, places):
         for folder in (Path(place), Path(place, "matplotlib")):
-            # What cannot be read is made anew, by matplotlib.
+            # If it cannot be read, matplotlib makes it again.
             with contextlib.suppress(OSError, RuntimeError):
                 for found in sorted(folder.expanduser().glob("fontlist-v*.json")):
                     shutil.copyfile(found, cache / found.name)

@@ -1,6 +1,6 @@
 """Starts processes on one thread that lives as long as the program.
 
-Linux sends a child its parent-death signal when the *thread* that started it ends, and worker threads do.
+Linux sends a child its parent-death signal when the *thread* that started it ends, and worker threads do end.
 """
 
 from __future__ import annotations
@@ -48,9 +48,9 @@ _spawner = _Spawner()
 
 
 def start(popen: Start) -> subprocess.Popen[bytes]:
-    """Call `popen` on that thread and give back the process.
+    """Call `popen` on that thread and return the process.
 
     Raises:
-        OSError: What `popen` raised.
+        OSError: `popen` raised it.
     """
     return _spawner.start(popen)

@@ -1,4 +1,4 @@
-"""The folder a session works in: its data files, and what the code wrote there, read without trusting any of it."""
+"""The folder a session works in: its data files, and the files the code wrote, read without trusting any of them."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from agentkit.base.text import clean, shorten
 from agentkit.errors import ConfigError, ToolError
 from agentkit.turn import Artifact
 
+# Of one call; chosen by hand, to bound what a call costs the host: memory (bytes), results (files), time (the others).
 MAX_FILE_BYTES = 32 * 1024**2
 MAX_TOTAL_BYTES = 64 * 1024**2
 MAX_FILES = 50
@@ -31,7 +32,7 @@ _Entry = tuple[str, int, str, Stamp]
 
 
 def check_data(data: Sequence[str | os.PathLike[str]]) -> tuple[Path, ...]:
-    """The data files as absolute paths.
+    """Return the data files as absolute paths.
 
     Raises:
         ConfigError: Not a list of paths, a file that is missing or unreadable, or two files of one name.
@@ -61,7 +62,7 @@ def check_data(data: Sequence[str | os.PathLike[str]]) -> tuple[Path, ...]:
 
 @dataclass(frozen=True)
 class Written:
-    """What the code wrote: names, bytes, and what of it is not returned."""
+    """The files the code wrote: their names, the artifacts, and those omitted with the reason."""
 
     files: tuple[str, ...] = ()
     artifacts: tuple[Artifact, ...] = ()
@@ -77,18 +78,18 @@ class _Found:
 
 
 class Workspace:
-    """One session's working folder, reached by a descriptor only: the code may put a link where its path was."""
+    """One session's working folder, used by its descriptor only: the code may replace its path by a link."""
 
     def __init__(self, fd: int, data: Sequence[Path], path: Path | None) -> None:
         """Copy the data files into an empty folder.
 
         Args:
-            fd: The folder, opened; closed with this object.
+            fd: The open folder; closed with this object.
             data: The files.
-            path: Where the folder is; None where the host has no path to it.
+            path: The path of the folder; None if the host has none.
 
         Raises:
-            ToolError: A data file cannot be copied any more.
+            ToolError: A data file can no longer be copied.
         """
         self._fd, self._path = fd, path
         for file in data:
@@ -97,14 +98,14 @@ class Workspace:
             except OSError as error:
                 self.remove()
                 raise ToolError(
-                    f"The data file {str(file)!r} cannot be copied any more ({error.strerror}): put it back, or make a "
+                    f"The data file {str(file)!r} can no longer be copied ({error.strerror}): put it back, or make a "
                     "new PythonInterpreter."
                 ) from error
         self._stamps: Mapping[str, Stamp] = {name: stamp for name, _, _, stamp in _walk(self._fd)}
 
     @property
     def fd(self) -> int:
-        """The folder."""
+        """The open folder."""
         return self._fd
 
     def _copy(self, file: Path) -> None:
@@ -114,7 +115,7 @@ class Workspace:
                 shutil.copyfileobj(source, copy, 1 << 20)
 
     def collect(self) -> Written:
-        """What is new or changed since the last call; regular files with one link, at most 32 MiB each."""
+        """Return what is new or changed since the last call; of regular files with one link, at most 32 MiB each."""
         found, stamps = _Found(), {}
         for name, folder_fd, base, stamp in _walk(self._fd):
             stamps[name] = stamp
@@ -127,7 +128,7 @@ class Workspace:
         return Written(tuple(sorted(found.files)[:MAX_ENTRIES]), tuple(order), tuple(sorted(found.omitted)))
 
     def in_place(self) -> bool:
-        """Whether the folder is still where it was made, and no link or other folder instead of it."""
+        """True if the folder is still at its path, and no link or other folder in its place."""
         if self._path is None:
             return self._fd >= 0
         try:
@@ -137,7 +138,7 @@ class Workspace:
         return os.path.samestat(there, os.fstat(self._fd))
 
     def remove(self) -> None:
-        """Delete what is in the folder, and the folder itself where the host has a path to it."""
+        """Delete the contents of the folder, and the folder itself if the host has a path to it."""
         if self._fd >= 0:
             if self._path is None:
                 empty(self._fd)
@@ -148,7 +149,7 @@ class Workspace:
 
 
 def folder_of(path: Path) -> int:
-    """A new folder for one user only, opened.
+    """Make a folder for this user only and return its descriptor.
 
     Raises:
         ToolError: It cannot be made.
@@ -164,8 +165,8 @@ def folder_of(path: Path) -> int:
 
 
 def _walk(root_fd: int, prefix: str = "", depth: int = 0, budget: Iterator[int] | None = None) -> Iterator[_Entry]:
-    """Regular files below an open folder, no link followed: name, fd of its folder, base name, stamp."""
-    budget = iter(range(MAX_ENTRIES)) if budget is None else budget  # one for the whole tree
+    """Yield the regular files below an open folder, following no link: name, fd of its folder, base name, stamp."""
+    budget = iter(range(MAX_ENTRIES)) if budget is None else budget  # one budget for the whole tree
     try:
         with os.scandir(root_fd) as entries:
             listed = sorted(entry.name for _, entry in zip(budget, entries, strict=False))
@@ -213,15 +214,15 @@ def _read_into(found: _Found, shown: str, folder_fd: int, base: str) -> None:
             found.omitted.append(f"{shown} (the limit is {limit // 1024**2} MiB for {which})")
             return
     found.total += len(data)
-    # Its own table, not the system's: the same file has the same type on every machine.
+    # Python's table, not the system's: the same file has the same type on every machine.
     media_type = mimetypes.MimeTypes().guess_type(base)[0] or "application/octet-stream"
     found.artifacts.append(Artifact(name=shown, data=data, media_type=media_type))
 
 
 def remove_folder(folder: Path) -> None:
-    """Delete a folder, whatever the code made of it: no permissions, very deep, or a link put in its place.
+    """Delete a folder, also one without permissions, one nested very deep, or a link put in its place.
 
-    No link is followed: a link is deleted, what it points to is left alone. What cannot be deleted stays.
+    No link is followed: a link is deleted, its target is not touched. What cannot be deleted stays.
     """
     try:
         parent_fd = os.open(folder.parent, os.O_RDONLY | getattr(os, "O_DIRECTORY", 0))
@@ -242,7 +243,7 @@ def remove_folder(folder: Path) -> None:
 
 
 def empty(fd: int) -> None:
-    """Delete all that is in an open folder, whatever the code made of it."""
+    """Delete everything in an open folder, whatever the code made of it."""
     with contextlib.suppress(OSError):
         os.fchmod(fd, 0o700)
     while _thin_out(fd):
@@ -250,9 +251,9 @@ def empty(fd: int) -> None:
 
 
 def _thin_out(top_fd: int) -> bool:
-    """Delete one level below an open folder, moving up what lies deeper; whether anything was deleted.
+    """Delete one level below an open folder and move what lies deeper up; return True if anything was deleted.
 
-    Moved up rather than descended into: the code may nest folders deeper than calls or descriptors reach.
+    Moved up, not descended into: the code may nest folders deeper than calls or descriptors reach.
     """
     progress = False
     for name in _names(top_fd):
@@ -265,7 +266,7 @@ def _thin_out(top_fd: int) -> bool:
         try:
             for child in _names(fd):
                 if not _remove(child, fd):
-                    _unlock(child, fd)  # a folder that is moved must itself be writable
+                    _unlock(child, fd)  # a folder must be writable to be moved
                     with contextlib.suppress(OSError):
                         os.rename(child, f".{secrets.token_hex(8)}", src_dir_fd=fd, dst_dir_fd=top_fd)
         finally:
@@ -282,7 +283,7 @@ def _names(fd: int) -> list[str]:
 
 
 def _remove(name: str, folder_fd: int) -> bool:
-    """Delete a file, a link or an empty folder; whether nothing of that name is left."""
+    """Delete a file, a link or an empty folder; return True if nothing of that name is left."""
     try:
         if stat.S_ISDIR(os.stat(name, dir_fd=folder_fd, follow_symlinks=False).st_mode):
             os.rmdir(name, dir_fd=folder_fd)
@@ -304,13 +305,13 @@ def _open_folder(name: str, folder_fd: int) -> int | None:
 
 
 def _unlock(name: str, folder_fd: int) -> None:
-    """Give the owner every right to a folder; never to what a link points to."""
+    """Give the owner every permission on a folder, never on the target of a link."""
     with contextlib.suppress(OSError):
         if not hasattr(os, "O_PATH"):  # macOS, where chmod can be told not to follow
             if stat.S_ISDIR(os.stat(name, dir_fd=folder_fd, follow_symlinks=False).st_mode):
                 os.chmod(name, 0o700, dir_fd=folder_fd, follow_symlinks=False)
             return
-        # Linux's cannot: the folder is pinned first, so that no link can take its place in between.
+        # Linux's chmod cannot: open the folder first, so that no link can take its place in between.
         fd = os.open(name, os.O_PATH | os.O_NOFOLLOW | os.O_DIRECTORY, dir_fd=folder_fd)
         try:
             os.chmod(f"/proc/self/fd/{fd}", 0o700)  # noqa: PTH101

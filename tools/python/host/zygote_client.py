@@ -1,4 +1,4 @@
-"""The host's side of the zygote: started in the background, asked for sessions, ended with the interpreter."""
+"""The host's side of the zygote: start it in the background, ask it for sessions, end it with the interpreter."""
 
 from __future__ import annotations
 
@@ -20,21 +20,23 @@ from agentkit.tools.python.host.child import Ends, Forked, environment
 from agentkit.tools.python.host.readable import GUEST, readable
 
 START_S = 60.0
-"""Seconds it has to load the libraries; the first time on a machine matplotlib lists its fonts."""
+"""Seconds it has to load the libraries. Chosen by hand: it takes under 1 s (bench_interpreter.py), but matplotlib may
+list the machine's fonts first, and the machine may be loaded."""
 ANSWER_S = 30.0
-MAX_MESSAGE_BYTES = 65_536
+"""Seconds it has to answer. Chosen by hand: a fork takes 20 ms (bench_interpreter.py)."""
+MAX_MESSAGE_BYTES = 65_536  # as in guest/zygote.py; the largest message is the plan, some kB of paths
 PRIVATE = ("ipc", "mnt", "net", "pid", "uts")
-"""Namespaces that must not be the host's at level 3; the user's too, except for root."""
+"""Namespaces that at level 3 must not be the host's; for an ordinary user also the user namespace."""
 
 
 @dataclass(frozen=True)
-class Plan:
-    """What a zygote is told.
+class ZygotePlan:
+    """The instructions to a zygote.
 
     Attributes:
         level: ``L2`` or ``L3``.
         readable: Files and folders its sessions may read.
-        parent: The process that must be its parent, 0 in a sandbox.
+        parent: The number of its parent, 0 in a sandbox.
     """
 
     level: str
@@ -43,24 +45,24 @@ class Plan:
 
 
 class ZygoteError(Exception):
-    """It did not start, does not answer, or is not walled in as it should be."""
+    """The zygote did not start, does not answer, or lacks a wall."""
 
 
 class ZygoteLost(ZygoteError):
-    """It was warm and has ended since."""
+    """The zygote was warm and has ended since."""
 
 
-class Zygote:
-    """One process that sessions are forked from. Used from several threads."""
+class ZygoteClient:
+    """One zygote: the process that sessions are forked from. Used from several threads."""
 
     def __init__(self, cache: Path, program: str | None, slots: int = 0, slot_bytes: int = 0) -> None:
         """Start it and do not wait for it.
 
         Args:
             cache: Folder for what libraries write while they load.
-            program: Where bubblewrap is (level 3), or None (level 2).
+            program: The path of bubblewrap (level 3), or None (level 2).
             slots: How many working folders the sandbox has.
-            slot_bytes: How much each holds.
+            slot_bytes: The size of each.
 
         Raises:
             ZygoteError: It cannot be started.
@@ -71,8 +73,12 @@ class Zygote:
         self._greeted = False
         self._dead = False
         self.packages: tuple[str, ...] = ()
-        plan = Plan("L3" if program else "L2", readable(), 0 if program else os.getpid())
-        ahead = [] if program is None else [*bwrap.command(program, cache, slots, slot_bytes), *_set(cache), "--"]
+        plan = ZygotePlan("L3" if program else "L2", readable(), 0 if program else os.getpid())
+        ahead = (
+            []
+            if program is None
+            else [*bwrap.command(program, cache, slots, slot_bytes), *_environment_options(cache), "--"]
+        )
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115 (closed with the process)
         self._control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         script = [sys.executable, "-s", "-P", str(GUEST / "zygote.py"), str(theirs.fileno()), json.dumps(asdict(plan))]
@@ -100,14 +106,14 @@ class Zygote:
 
     @property
     def alive(self) -> bool:
-        """Whether it can be asked; before it has reported, whether it may come to that."""
+        """True if it can be asked, or still loads."""
         return not self._dead and self._process.poll() is None
 
     def ready(self) -> None:
         """Wait until it is warm.
 
         Raises:
-            ZygoteError: It is not, in time, or is not walled in.
+            ZygoteError: It does not report in time, or lacks a wall.
         """
         with self._lock:
             if self._greeted:
@@ -120,7 +126,7 @@ class Zygote:
                 raise ZygoteError(f"the sandbox shares the {', '.join(shared)} namespace with the host")
 
     def open(self, folder: str) -> Forked:
-        """A new session that works in `folder`.
+        """Open a new session that works in `folder`.
 
         Raises:
             ZygoteError: It does not answer, or cannot fork.
@@ -142,7 +148,7 @@ class Zygote:
             ends.close_theirs()
 
     def folder(self, path: str) -> int:
-        """A folder of the sandbox, opened there.
+        """Return the descriptor of a folder, opened inside the sandbox.
 
         Raises:
             ZygoteError: It does not answer, or there is no such folder.
@@ -155,7 +161,7 @@ class Zygote:
         return fds[0]
 
     def reap(self, pid: int) -> int | None:
-        """The exit status of a fork that has ended, None where the zygote is gone too."""
+        """Return the exit status of a fork that has ended, None if the zygote is gone too."""
         try:
             return int(self._ask({"reap": pid})[0]["status"])
         except ZygoteError:
@@ -194,8 +200,8 @@ class Zygote:
         self._dead = True
         self._end()
         self._errors.seek(0)
-        said = bwrap.said(self._errors.read()[-2000:]) or what
-        return ZygoteLost(said) if self._greeted else ZygoteError(said)
+        reason = bwrap.last_line(self._errors.read()[-2000:]) or what
+        return ZygoteLost(reason) if self._greeted else ZygoteError(reason)
 
     def _end(self) -> None:
         with contextlib.suppress(OSError):
@@ -204,7 +210,7 @@ class Zygote:
         self._process.wait()
 
     def close(self) -> None:
-        """End it, and with it all of its sessions."""
+        """End it, and with it all its sessions."""
         self._dead = True
         self._end()
         with self._lock:
@@ -212,15 +218,15 @@ class Zygote:
             self._errors.close()
 
     def abandon(self) -> None:
-        """In a fork of the host: close what was inherited, and leave the process to the one it belongs to."""
+        """In a fork of the host, close the inherited descriptors and leave the process to the parent."""
         self._dead = True
         self._control.close()
         self._errors.close()
-        self._process.returncode = 0  # else its object complains that it still runs
+        self._process.returncode = 0  # else the Popen object warns that it still runs
 
 
-def _set(cache: Path) -> list[str]:
-    """The environment inside the sandbox, which begins with none."""
+def _environment_options(cache: Path) -> list[str]:
+    """Return the options that set the environment inside the sandbox, which starts empty."""
     return [word for name, value in environment(None, cache).items() for word in ("--setenv", name, value)]
 
 
@@ -235,5 +241,5 @@ def _close(fds: list[int]) -> None:
 
 
 def as_tool_error(error: ZygoteError) -> ToolError:
-    """What to tell the caller where no session can be opened."""
+    """Return the error for a session that cannot be opened."""
     return ToolError(f"No Python process could be started inside the walls: {error}. Look at `agentkit doctor`.")

@@ -1,4 +1,4 @@
-"""What the host itself looks at while code runs, as the kernel holds no limit for it: threads, and room on the disk."""
+"""Limits the kernel does not hold, so the host checks them while code runs: threads, new files, free disk space."""
 
 from __future__ import annotations
 
@@ -8,37 +8,40 @@ from dataclasses import dataclass
 from pathlib import Path
 
 MAX_THREADS = 512
+"""Chosen by hand: far above the pools of analyses, far below what hurts the host."""
 MAX_NEW_FILES = 20_000
-"""Files one call may make in a folder of fixed size; each takes memory of the kernel's, which no other limit counts."""
+"""Files one call may make in a folder of fixed size. Chosen by hand: each takes kernel memory, which no other
+limit counts."""
 MAX_NEW_FILES_ON_DISK = 100_000
-"""The same where other programs make files too."""
+"""The limit on a disk that other programs write to as well: their files are counted too."""
 LEAST_FREE_BYTES = 512 * 1024**2
-"""How much room there must stay where the working folder is ..."""
+"""Free space that must remain on the disk of the working folder; chosen by hand ..."""
 MAX_TAKEN_BYTES = 64 * 1024**2
-"""... once so much less is free than when the call began."""
+"""... but only once the free space has shrunk by this much during the call: others fill disks too."""
 LOOK_S = 0.1
+"""Seconds between two looks. Chosen by hand: a look takes 16 us, so 0.02 % of the call."""
 
 
 @dataclass(frozen=True)
 class Room:
-    """A working folder: its descriptor, and whether it is a file system of its own, of fixed size."""
+    """A working folder: its descriptor, and `sized` if it is a file system of its own with a fixed size."""
 
     fd: int
     sized: bool
 
 
 class Watch:
-    """Looks after one call."""
+    """Watches one call."""
 
     def __init__(self, pid: int, room: Room) -> None:
-        """Begin; `pid` is the process, as this one counts; 0: its threads cannot be counted."""
+        """Begin; `pid` is the process's number on the host, 0 if its threads cannot be counted."""
         self._status = Path(f"/proc/{pid}/status") if pid else None
         self._room = room
         self._free, self._files = _left(room.fd)
         self._looked = time.monotonic()
 
     def problem(self) -> str:
-        """Why the process must end now; empty where it need not. Looks ten times a second at most."""
+        """Return why the process must be killed now, an empty text if it need not. Looks every `LOOK_S` at most."""
         now = time.monotonic()
         if now - self._looked < LOOK_S:
             return ""
@@ -66,7 +69,7 @@ def _threads(status: Path | None) -> int:
 
 
 def _left(folder: int) -> tuple[int, int]:
-    """Bytes and files there is still room for."""
+    """Return the free bytes and the free inodes."""
     try:
         found = os.fstatvfs(folder)
     except OSError:
