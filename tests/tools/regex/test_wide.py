@@ -13,7 +13,7 @@ import pandas as pd
 import pytest
 
 from agentkit.errors import ConfigError, InputError
-from agentkit.tools import Decision, Pattern, PatternTimeoutError, RegexExtractor
+from agentkit.tools import Decision, Pattern, PatternTimeoutError, RegexExtractor, TraceEntry
 from agentkit.tools.regex.text_view import View
 
 CODES = RegexExtractor.from_toml(Path(__file__).parents[3] / "examples" / "product_codes.toml")
@@ -245,28 +245,28 @@ def test_min_score_and_filler_come_from_the_file(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
-        ({"engine": "re"}, "field 'engine', value 're': write \"re2\" or \"regex\""),
-        ({"engine": 3}, "field 'engine', value 3: it must be a text"),
+        ({"engine": "re"}, "field 'engine', value 're': give 're2' or 'regex'"),
+        ({"engine": 3}, "field 'engine', value 3: give 're2' or 'regex'"),
         ({"regex": "(", "engine": "regex"}, "field 'regex', value '\\(': the package regex cannot read it: missing"),
         ({"regex": "a*", "engine": "regex"}, "matches the empty text"),
         ({"regex": "(?=a)b"}, 'RE2 does not have lookahead.*else set engine = "regex"'),
         ({"regex": r"(a)\1"}, 'RE2 does not have back-references.*or set engine = "regex"'),
         ({"regex": "(?<=a)b", "engine": "regex", "group": 1}, "field 'group', value 1: the regex has no such group"),
-        ({"timeout_s": 0}, "field 'timeout_s', value 0: it must be above 0 seconds"),
-        ({"timeout_s": "1"}, "field 'timeout_s', value '1': it must be a number"),
-        ({"timeout_s": float("nan")}, "field 'timeout_s', value nan: it must be a number"),
-        ({"timeout_s": True}, "field 'timeout_s', value True: it must be a number"),
-        ({"score": 1.1}, "field 'score', value 1.1: it must be from 0 to 1"),
-        ({"score": -0.1}, "field 'score', value -0.1: it must be from 0 to 1"),
+        ({"timeout_s": 0}, "field 'timeout_s', value 0: give a number above 0"),
+        ({"timeout_s": "1"}, "field 'timeout_s', value '1': give a number above 0"),
+        ({"timeout_s": float("nan")}, "field 'timeout_s', value nan: give a number above 0"),
+        ({"timeout_s": True}, "field 'timeout_s', value True: give a number above 0"),
+        ({"score": 1.1}, "field 'score', value 1.1: give a number from 0 to 1"),
+        ({"score": -0.1}, "field 'score', value -0.1: give a number from 0 to 1"),
         ({"context_score": 0.5}, "field 'context_score', value 0.5: there are no context words"),
         ({"glue": "a."}, "field 'glue', value 'a.': give punctuation"),
         ({"glue": " "}, "field 'glue', value ' ': give punctuation"),
         ({"glue": ".", "boundary": "none"}, "field 'glue', value '.': it needs boundary = \"token\""),
-        ({"glue": None}, "field 'glue', value None: it must be a text"),
-        ({"deny": "a"}, "field 'deny', value 'a': it must be a list of texts"),
-        ({"convert": "upper"}, "field 'convert', value 'upper': no such conversion; choose from compact, ip"),
-        ({"convert": 3}, "field 'convert', value 3: give the name of a conversion"),
-        ({"id": 3}, "field 'id', value 3: it must be a text"),
+        ({"glue": None}, "field 'glue', value None: give a text"),
+        ({"deny": "a"}, "field 'deny', value 'a': give a list of texts"),
+        ({"convert": "upper"}, "field 'convert', value 'upper': give 'compact' or 'ip', a function, or None"),
+        ({"convert": 3}, "field 'convert', value 3: give 'compact' or 'ip', a function, or None"),
+        ({"id": 3}, "field 'id', value 3: give a text"),
     ],
 )
 def test_a_field_that_cannot_work(fields: dict[str, Any], message: str) -> None:
@@ -303,9 +303,10 @@ def test_a_trace_tells_every_candidate_and_why() -> None:
         ),
         ("rejected", "objref", 126, "has more letters or digits before it"),
     ]
-    for decision in CODES.trace(text):
-        assert isinstance(decision, Decision)
-        assert decision.raw == text[decision.start : decision.end]
+    assert Decision is TraceEntry
+    for entry in CODES.trace(text):
+        assert isinstance(entry, TraceEntry)
+        assert entry.raw == text[entry.start : entry.end]
     assert str(CODES.trace(OBJREF)[0]) == f"     0-16  found           objref: '{OBJREF}'"
 
 
@@ -480,7 +481,7 @@ def test_a_match_that_ends_where_another_begins_does_not_overlap_it() -> None:
 def test_views_are_shared_and_each_pattern_sees_its_own() -> None:
     scanner = CODES._scanner
     view = View(f"{UUID.replace('-', chr(0x2011))} {OBJREF}")
-    assert [found[2] for found in scanner.scan(view).found] == [0, 2]
+    assert [found[2] for found in scanner.scan(view).accepted] == [0, 2]
 
 
 # --- patterns made to hang a backtracking engine --------------------------------------------------------------------
