@@ -28,7 +28,8 @@ _NON_ASCII_RUN = re.compile("[\x00-\x7f]?[^\x00-\x7f]+")
 # The lookbehind lets a match begin only at the first blank of a run; from every blank, a long run costs square time.
 _LINE_BREAK = re.compile(r"(?<=\S)[ \t]*(?:\r\n?|[\n\x0b\x0c\x85\u2028\u2029])[ \t]*(?=\S)")
 _SURROGATE = re.compile("[\ud800-\udfff]")
-# Results kept by each cache below. Chosen by hand: more distinct characters than one text usually has, Chinese too.
+# Results kept by each cache below. Chosen by hand: more distinct characters than one text usually has, Chinese too;
+# both caches, full, take 1.6 MB (tracemalloc).
 _CACHED = 4096
 
 
