@@ -17,7 +17,7 @@ from agentkit.base.text import shorten
 from agentkit.errors import ConfigError, InputError, ModelError
 from agentkit.policy import ToolPolicy
 from agentkit.tools.json_reader import read_json
-from agentkit.tools.regex.extractor import RegexExtractor
+from agentkit.tools.regex.extractor import QueryArguments, RegexExtractor
 
 DESCRIPTION = (
     "Function which, given the query from the user, returns the API requests for the codes in it, ready to send."
@@ -27,15 +27,6 @@ DESCRIPTION = (
 _FROZEN = ConfigDict(
     frozen=True, extra="forbid", protected_namespaces=(), validate_by_name=True, validate_by_alias=True
 )
-
-
-class _Arguments(BaseModel):
-    user_query: str = Field(
-        strict=True,
-        description=(
-            "This is the full input query as received from the user. Do not truncate or modify the query in any way."
-        ),
-    )
 
 
 class RequestBuilder(BaseTool):
@@ -94,7 +85,7 @@ class RequestBuilder(BaseTool):
         Raises:
             ConfigError: A name collides or does not exist, or a template or model cannot work.
         """
-        super().__init__(name=name, description=description, args_schema=_Arguments, **options)
+        super().__init__(name=name, description=description, args_schema=QueryArguments, **options)
         if not isinstance(extractor, RegexExtractor):
             raise ConfigError(f"RequestBuilder takes a RegexExtractor, not {shorten(repr(extractor))}.")
         if layout not in ("each", "merged"):
@@ -225,12 +216,9 @@ class RequestBuilder(BaseTool):
             return {"": given}
         if given is None:
             given = {}
-        if not isinstance(given, Mapping):
-            raise ConfigError(
-                f"models is {shorten(repr(given))}: give a pydantic model for each of {', '.join(wanted)}."
-            )
-        if given and wanted == [""]:
-            raise ConfigError(f"models is {shorten(repr(given))}: give one pydantic model, as there is one request.")
+        if not isinstance(given, Mapping) or (given and wanted == [""]):
+            needed = "one pydantic model, as there is one request" if wanted == [""] else "one for each parameter"
+            raise ConfigError(f"models is {shorten(repr(given))}: give {needed}.")
         for key, model in given.items():
             if key not in wanted:
                 raise ConfigError(f"models names {shorten(repr(key))}, which is no parameter: {', '.join(wanted)}.")

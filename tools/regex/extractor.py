@@ -6,18 +6,19 @@ never a shortened one; it is reported as a near miss.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, TypeVar
 
 from langchain_core.tools import BaseTool
-from pydantic import BaseModel, Field, PrivateAttr
+from pydantic import AfterValidator, BaseModel, Field, PrivateAttr
 
+from agentkit.base.settings import Give, settings
 from agentkit.base.text import shorten
 from agentkit.errors import ConfigError, InputError
 from agentkit.policy import ToolPolicy
 from agentkit.tools.regex.backtracking import PatternTimeoutError
-from agentkit.tools.regex.leftover import check_filler, rest_of
+from agentkit.tools.regex.leftover import check_word, rest_of
 from agentkit.tools.regex.near_misses import NearMiss, find_near_misses
 from agentkit.tools.regex.pattern import Pattern
 from agentkit.tools.regex.pattern_file import load_pattern_file
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from agentkit.tools.regex.trace import TraceEntry
+
+T = TypeVar("T")
 
 DESCRIPTION = "Function which, given the query from the user, returns a dictionary parameter:value."
 """The tool's description as the model sees it, unless the caller gives another."""
@@ -41,13 +44,37 @@ MAX_TOLD = 5
 codes, few enough that a text full of lookalikes does not fill the context window."""
 
 
-class _Arguments(BaseModel):
+class QueryArguments(BaseModel):
+    """The argument of `RegexExtractor` and `RequestBuilder` as a model fills it in."""
+
     user_query: str = Field(
         strict=True,
         description=(
             "This is the full input query as received from the user. Do not truncate or modify the query in any way."
         ),
     )
+
+
+@settings
+class _Settings:
+    patterns: Annotated[Sequence[Pattern], Field(min_length=1), Give("a list of Pattern, at least one: [Pattern(...)]")]
+    filler: Annotated[Sequence[Annotated[str, AfterValidator(check_word)]], Give("single words: ['look', 'for']")]
+    min_score: Annotated[float, Field(ge=0, le=1)]
+
+    def __post_init__(self) -> None:
+        names: set[str] = set()
+        for pattern in self.patterns:
+            if pattern.name in names:
+                problem = "two patterns have it; rename one (they may share a parameter)"
+                raise pattern.error("name", pattern.name, problem)
+            if pattern.key == "warnings":
+                problem = "a result lists its near misses under this key; use another"
+                raise pattern.error("parameter", "warnings", problem)
+            names.add(pattern.name)
+
+    @staticmethod
+    def setting_error(values: Mapping[str, object], field: str, allowed: str) -> ConfigError:
+        return ConfigError(f"RegexExtractor: {field} is {shorten(repr(values[field]))}: give {allowed}.")
 
 
 class RegexExtractor(BaseTool):
@@ -91,9 +118,10 @@ class RegexExtractor(BaseTool):
         Raises:
             ConfigError: No pattern, two with one name, or an example that fails.
         """
-        super().__init__(name=name, description=description, args_schema=_Arguments, **options)
-        self._filler = check_filler(filler)
-        self._scanner = Scanner(_checked(patterns), _checked_score(min_score))
+        super().__init__(name=name, description=description, args_schema=QueryArguments, **options)
+        given = _Settings(patterns=_listed(patterns), filler=_listed(filler), min_score=min_score)
+        self._filler = frozenset(map(str.casefold, given.filler))
+        self._scanner = Scanner(given.patterns, given.min_score)
         _check_examples(self._scanner)
 
     @classmethod
@@ -110,9 +138,9 @@ class RegexExtractor(BaseTool):
         Raises:
             ConfigError: The file cannot be read, or a pattern in it cannot work; names file, pattern and field.
         """
-        file = load_pattern_file(path)
+        arguments = load_pattern_file(path)
         try:
-            return cls(file.patterns, name=name, description=description, filler=file.filler, min_score=file.min_score)
+            return cls(**arguments, name=name, description=description)
         except ConfigError as error:
             raise ConfigError(f"{path}: {error}") from error
 
@@ -256,27 +284,11 @@ class RegexExtractor(BaseTool):
         return [*told, f"and {more} more like these"] if more > 0 else told
 
 
-def _checked(patterns: Iterable[Pattern]) -> list[Pattern]:
-    if isinstance(patterns, (str, bytes, Pattern)) or not isinstance(patterns, Iterable):
-        raise ConfigError(
-            f"RegexExtractor takes a list of Pattern, got {type(patterns).__name__}: write [Pattern(...)]."
-        )
-    listed = list(patterns)
-    for pattern in listed:
-        if not isinstance(pattern, Pattern):
-            raise ConfigError(
-                f"RegexExtractor takes Pattern objects, got {shorten(repr(pattern))}: write Pattern(...)."
-            )
-    if not listed:
-        raise ConfigError("RegexExtractor got no pattern: give at least one.")
-    _check_names(listed)
-    return listed
-
-
-def _checked_score(min_score: object) -> float:
-    if isinstance(min_score, bool) or not isinstance(min_score, (int, float)) or not 0 <= min_score <= 1:
-        raise ConfigError(f"min_score is {shorten(repr(min_score))}: give a number from 0 to 1.")
-    return float(min_score)
+def _listed(items: Iterable[T]) -> Sequence[T]:
+    """Return `items` as a tuple; what is not a collection of items is returned as it is, to be refused."""
+    if isinstance(items, (str, bytes)) or not isinstance(items, Iterable):
+        return items  # type: ignore[return-value]
+    return tuple(items)
 
 
 def _check_examples(scanner: Scanner) -> None:
@@ -292,19 +304,8 @@ def _check_examples(scanner: Scanner) -> None:
                 )
         for example in pattern.non_examples:
             for *_, value, _ in alone.scan(View(example)).accepted:
-                problem = f"{shorten(value)!r} is found in it; make the regex stricter or take the example out"
+                problem = f"{shorten(value)!r} is found in it; make the regex stricter or remove the example"
                 raise pattern.error("non_examples", example, problem)
-
-
-def _check_names(patterns: list[Pattern]) -> None:
-    """Raise ConfigError if two patterns share a name, or one uses the key of the warnings."""
-    names: set[str] = set()
-    for pattern in patterns:
-        if pattern.name in names:
-            raise pattern.error("name", pattern.name, "two patterns have it; rename one (they may share a parameter)")
-        if pattern.key == "warnings":
-            raise pattern.error("parameter", "warnings", "a result lists its near misses under this key; take another")
-        names.add(pattern.name)
 
 
 def _check_text(text: object) -> None:

@@ -5,27 +5,20 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Iterable
 
-from agentkit.base.text import shorten
-from agentkit.errors import ConfigError
-
 _WORD = re.compile(r"\w+(?:['\u2019]\w+)*")
 # Any other character (a minus sign, "!" for not, a comparison) may change what the user asks for.
 _NEUTRAL = frozenset(" \t\r\n,;:.?()[]{}\"'\u00a0\u201c\u201d\u201e\u2018\u2019\u00ab\u00bb\u2026")
 
 
-def check_filler(words: Iterable[str]) -> frozenset[str]:
-    """Return `words` as a set, case folded.
+def check_word(word: str) -> str:
+    """Return `word`.
 
     Raises:
-        ConfigError: An item is not a single word.
+        ValueError: It is not a single word, and so would never be found in a text.
     """
-    if isinstance(words, (str, bytes)) or not isinstance(words, Iterable):
-        raise ConfigError(f"filler is {shorten(repr(words))}: give a list of words, such as ['look', 'for'].")
-    listed = list(words)
-    for word in listed:
-        if not isinstance(word, str) or not _WORD.fullmatch(word):
-            raise ConfigError(f"filler holds {shorten(repr(word))}: give single words, such as 'look' and 'for'.")
-    return frozenset(word.casefold() for word in listed)
+    if not _WORD.fullmatch(word):
+        raise ValueError("not a single word")
+    return word
 
 
 def rest_of(text: str, spans: Iterable[tuple[int, int]], filler: Collection[str]) -> list[str]:

@@ -120,10 +120,10 @@ class Scanner:
                     raise
                 given_up.append(error)
         kept = resolve(found, self.patterns)
-        if not keep_rejected or len(kept) == len(found):
-            return ScanResult(kept, rejected or [], [])
+        if rejected is None:
+            return ScanResult(kept, [], [])
         best = set(kept)
-        return ScanResult(kept, rejected or [], [item for item in found if item not in best])
+        return ScanResult(kept, rejected, [item for item in found if item not in best])
 
     def matches(self, found: Iterable[Accepted], text: str) -> list[Match]:
         """Return `found` as matches of `text`, without those that `unique` and `max_matches` omit."""

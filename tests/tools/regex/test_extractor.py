@@ -747,11 +747,13 @@ def test_patterns_that_cannot_work_together() -> None:
     pattern = Pattern(name="p", regex="a")
     with pytest.raises(ConfigError, match="pattern 'p', field 'name', value 'p': two patterns have it"):
         RegexExtractor([pattern, pattern])
-    with pytest.raises(ConfigError, match="RegexExtractor got no pattern: give at least one"):
+    with pytest.raises(
+        ConfigError, match=r"RegexExtractor: patterns is \(\): give a list of Pattern, at least one: \[Pattern"
+    ):
         RegexExtractor([])
-    with pytest.raises(ConfigError, match="takes a list of Pattern, got Pattern"):
+    with pytest.raises(ConfigError, match=r"RegexExtractor: patterns is Pattern\(.*: give a list of Pattern"):
         RegexExtractor(pattern)  # type: ignore[arg-type]
-    with pytest.raises(ConfigError, match="takes Pattern objects, got 'a'"):
+    with pytest.raises(ConfigError, match=r"RegexExtractor: patterns is \('a',\): give a list of Pattern"):
         RegexExtractor(["a"])  # type: ignore[list-item]
 
 
@@ -824,7 +826,7 @@ def test_only_the_first_near_misses_are_told_and_the_others_are_counted() -> Non
 
 
 def test_no_parameter_may_be_called_warnings() -> None:
-    with pytest.raises(ConfigError, match="pattern 'p', field 'parameter', value 'warnings'.*take another"):
+    with pytest.raises(ConfigError, match="pattern 'p', field 'parameter', value 'warnings'.*use another"):
         one(regex="a", parameter="warnings")
 
 

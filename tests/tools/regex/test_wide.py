@@ -6,6 +6,7 @@ import copy
 import pickle
 import runpy
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ import pytest
 
 from agentkit.errors import ConfigError, InputError
 from agentkit.tools import Decision, Pattern, PatternTimeoutError, RegexExtractor, TraceEntry
+from agentkit.tools.regex.scanner import Scanner
 from agentkit.tools.regex.text_view import View
 
 CODES = RegexExtractor.from_toml(Path(__file__).parents[3] / "examples" / "product_codes.toml")
@@ -21,7 +23,7 @@ OBJREF, NMGS = "GLPNT0005GUJOGGE", "0000234GLCHL0200ARTINDIUS"
 UUID = "7410e652-639d-402e-984e-8fd7025f0aac"
 
 
-def one(**fields: Any) -> RegexExtractor:
+def one(**fields: object) -> RegexExtractor:
     return RegexExtractor([Pattern(**{"name": "p", **fields})])
 
 
@@ -194,9 +196,9 @@ def test_convert_rewrites_the_value_or_refuses_it() -> None:
 
 @pytest.mark.parametrize(
     ("convert", "message"),
-    [(lambda v: 1 / 0, "failed on '1' with ZeroDivisionError"), (lambda v: 3, "it returned 3 for '1'")],
+    [(lambda _: 1 / 0, "failed on '1' with ZeroDivisionError"), (lambda _: 3, "it returned 3 for '1'")],
 )
-def test_a_conversion_that_does_not_work_is_named(convert: Any, message: str) -> None:
+def test_a_conversion_that_does_not_work_is_named(convert: object, message: str) -> None:
     with pytest.raises(ConfigError, match=f"pattern 'p', field 'convert'.*{message}"):
         one(regex=r"\d", convert=convert).values("1")
 
@@ -276,7 +278,7 @@ def test_a_field_that_cannot_work(fields: dict[str, Any], message: str) -> None:
 
 
 @pytest.mark.parametrize("score", [-1, 2, "1", True, None])
-def test_a_min_score_that_cannot_work(score: Any) -> None:
+def test_a_min_score_that_cannot_work(score: object) -> None:
     with pytest.raises(ConfigError, match="min_score is .*: give a number from 0 to 1"):
         RegexExtractor(CODES.patterns, min_score=score)
 
@@ -311,7 +313,7 @@ def test_a_trace_tells_every_candidate_and_why() -> None:
 
 
 def test_a_trace_names_the_rule_that_decided_an_overlap() -> None:
-    def rule(**second: Any) -> str:
+    def rule(**second: object) -> str:
         first = Pattern(name="first", regex="b c")
         (lost,) = [
             d for d in RegexExtractor([first, Pattern(name="second", **second)]).trace("a b c") if d.outcome != "found"
@@ -375,7 +377,7 @@ def test_a_column_becomes_a_column_for_each_parameter() -> None:
         (3, "A column of texts is needed, not int"),
     ],
 )
-def test_what_is_no_column_of_texts(texts: Any, message: str) -> None:
+def test_what_is_no_column_of_texts(texts: object, message: str) -> None:
     for method in (CODES.frame, CODES.columns):
         with pytest.raises(InputError, match=message):
             method(texts)
@@ -439,7 +441,7 @@ def test_a_match_of_a_thousand_characters_is_still_taken_apart_and_one_more_is_n
 
 
 def test_of_two_claims_to_one_place_the_larger_is_told_wherever_it_stands() -> None:
-    def never(value: str) -> bool:
+    def never(_: str) -> bool:
         return False
 
     def told(*regexes: str) -> list[str]:
@@ -476,6 +478,20 @@ def test_a_match_that_ends_where_another_begins_does_not_overlap_it() -> None:
     assert [(m.raw, m.start) for m in RegexExtractor(patterns).extract("aabbaab")] == [("aa", 0), ("bb", 2), ("b", 6)]
     every = [Pattern(name=n, regex=f"{n}+", boundary="none", unique=False) for n in "ab"]
     assert [(m.raw, m.start) for m in RegexExtractor(every).extract("aabbaa")] == [("aa", 0), ("bb", 2), ("aa", 4)]
+
+
+def test_a_pattern_that_the_prefilter_rules_out_is_not_run() -> None:
+    scanner = Scanner([Pattern(name="absent", regex=r"Z\d"), Pattern(name="code", regex=r"K\d")])
+    absent, code = scanner.compiled
+    scanner.compiled = (replace(absent, regex=None), code)  # running it would be an error
+    assert [value for *_, value, _ in scanner.scan(View("K1 Z")).accepted] == ["K1"]
+    with pytest.raises(AttributeError):
+        scanner.scan(View("K1 Z9"))
+
+
+def test_a_code_in_plain_characters_has_no_warning_in_any_text() -> None:
+    assert [match.warnings for match in CODES.extract(f"é {UUID}, {OBJREF}")] == [(), ()]
+    assert [match.warnings for match in one(regex="é+").extract("é")] == [()], "it is what the pattern asks for"
 
 
 def test_views_are_shared_and_each_pattern_sees_its_own() -> None:
