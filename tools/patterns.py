@@ -213,6 +213,7 @@ def _fields() -> dict[str, dict[str, Any]]:
             "non_examples": ("$5-10", "$1,23,4", "5 million", "$5 million", "1234", "EUR 5 200 pieces", "$5k"),
         },
         "phone": {
+            # 7 to 17 digits: E.164 allows 15, and a number that is too long must match as a whole to be refused.
             "regex": r"(?:\+|\b00)[0-9](?:[ ()./-]{0,2}[0-9]){6,16}",
             "glue": "-./",
             "convert": read_phone,

@@ -72,7 +72,7 @@ def whole_token(text: str, start: int, end: int, glue: str = "") -> tuple[int, i
 
 
 def end_of_run(text: str, start: int) -> int:
-    """Return where the run of letters and digits at `start` ends; ``start + 1`` where there is none."""
+    """Return the end of the run of letters and digits at `start`; ``start + 1`` if there is none."""
     found = _ALNUM_RUN.match(text, start + 1) if text[start].isalnum() else None
     return found.end() if found else start + 1
 

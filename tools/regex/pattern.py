@@ -97,7 +97,7 @@ class Pattern:
     group: Annotated[int | str, Give("the number or the name of a group")] = 0
     template: _Text | None = None
     engine: Literal["re2", "regex"] = "re2"
-    timeout_s: Annotated[float, Field(gt=0)] = 1.0
+    timeout_s: Annotated[float, Field(gt=0)] = 1.0  # by hand: three sound regexes took 1 to 32 ms for 100 KB
     boundary: Literal["token", "none"] = "token"
     glue: str = ""
     ignore_case: _Flag = False
@@ -106,7 +106,7 @@ class Pattern:
     validate: CheckName | Callable[[str], bool] | None = None
     deny: _Texts = ()
     context: _Texts = ()
-    context_chars: Annotated[int, Field(ge=1)] = 40
+    context_chars: Annotated[int, Field(ge=1)] = 40  # by hand: six to eight words
     score: _Score = 1.0
     context_score: _Score | None = None
     near: _Text | None = None

@@ -82,7 +82,7 @@ CURRENCIES = (
     "|RUB|SAR|SEK|SGD|THB|TRY|TWD|UAH|USD|VND|ZAR"
 )
 MARKS, SIGNS = ".,'\u2019", "+\u2212-"
-"""What separates the digits of a number, and what signs it, as the inside of a character class."""
+"""Separators between the digits of a number, and signs before it, each as the inside of a character class."""
 
 _READ_AMOUNT = re.compile(rf"([{SIGNS}]?)([^0-9{SIGNS}]*)([{SIGNS}]?)([0-9][0-9{MARKS} ]*)(\D*)")
 

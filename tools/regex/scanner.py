@@ -75,7 +75,7 @@ class Scanner:
         return Scanner, (self.patterns, self.min_score)
 
     def present(self, view: View) -> Iterable[int]:
-        """Return the places of the patterns that match somewhere in `view`, found in one pass for all of them."""
+        """Return the indexes of the patterns that match somewhere in `view`, found in one pass for all of them."""
         everything = range(len(self.patterns))
         if self._prefilter is None:
             return everything
