@@ -1,9 +1,9 @@
-"""Deterministic tools: exact codes out of text, Python in a process of its own, JSON out of an answer."""
+"""Deterministic tools: exact codes from a text, Python in its own process, JSON from an answer."""
 
 from __future__ import annotations
 
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from agentkit.tools.json_reader import read_json
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from agentkit.tools.regex.near_misses import NearMiss
     from agentkit.tools.regex.pattern import Pattern
     from agentkit.tools.regex.scanner import Match
-    from agentkit.tools.regex.trace import Decision
+    from agentkit.tools.regex.trace import Decision, TraceEntry
     from agentkit.tools.request_builder import RequestBuilder
 
 __all__ = [
@@ -26,6 +26,7 @@ __all__ = [
     "PythonInterpreter",
     "RegexExtractor",
     "RequestBuilder",
+    "TraceEntry",
     "read_json",
 ]
 
@@ -39,12 +40,13 @@ _HOME = {
     "PythonInterpreter": "agentkit.tools.python",
     "RegexExtractor": "agentkit.tools.regex.extractor",
     "RequestBuilder": "agentkit.tools.request_builder",
+    "TraceEntry": "agentkit.tools.regex.trace",
     "read_json": "agentkit.tools.json_reader",
 }
 
 
-# LangChain and RE2 are only imported with the first tool that is used.
-def __getattr__(name: str) -> Any:
+# LangChain and RE2 are imported only with the first tool that is used.
+def __getattr__(name: str) -> object:
     if name in _HOME:
         return getattr(import_module(_HOME[name]), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,6 +1,6 @@
-"""API requests built in code: codes go from the user's text into typed requests without passing a model.
+"""API requests built in code: codes go from the user's text into typed requests without passing through a model.
 
-What needs an understanding of language, such as a product category, the model may add, out of a closed list.
+What needs an understanding of language, such as a product category, a model may choose from a closed list.
 """
 
 from __future__ import annotations
@@ -17,38 +17,29 @@ from agentkit.base.text import shorten
 from agentkit.errors import ConfigError, InputError, ModelError
 from agentkit.policy import ToolPolicy
 from agentkit.tools.json_reader import read_json
-from agentkit.tools.regex.extractor import RegexExtractor
+from agentkit.tools.regex.extractor import QueryArguments, RegexExtractor
 
 DESCRIPTION = (
     "Function which, given the query from the user, returns the API requests for the codes in it, ready to send."
 )
-"""What a model is told about the tool, unless the caller says otherwise."""
+"""The tool's description as the model sees it, unless the caller gives another."""
 
 _FROZEN = ConfigDict(
     frozen=True, extra="forbid", protected_namespaces=(), validate_by_name=True, validate_by_alias=True
 )
 
 
-class _Arguments(BaseModel):
-    user_query: str = Field(
-        strict=True,
-        description=(
-            "This is the full input query as received from the user. Do not truncate or modify the query in any way."
-        ),
-    )
-
-
 class RequestBuilder(BaseTool):
-    """Turns the codes an extractor finds into request objects.
+    """Turn the codes that an extractor finds into request objects.
 
     Use it as a tool or directly (``builder.build(text)``). It keeps no state between calls.
 
     Attributes:
-        extractor: What finds the codes.
+        extractor: The extractor that finds the codes.
         parameters: The parameters, in the order of the requests.
         choices: The closed lists, by key.
         policy: No time limit, as for the extractor.
-        question_argument: The argument that is the user's own message; see `Agent`'s ``prefetch``.
+        question_argument: The argument that takes the user's own message; see `Agent`'s ``prefetch``.
     """
 
     policy: ClassVar[ToolPolicy] = ToolPolicy(timeout_s=None)
@@ -74,26 +65,27 @@ class RequestBuilder(BaseTool):
         description: str = DESCRIPTION,
         **options: Any,
     ) -> None:
-        """Say what a request looks like.
+        """Set the shape of the requests.
 
         Args:
-            extractor: What finds the codes.
-            layout: "each": one request for each parameter that has values. "merged": one with all of them.
-            template: The shape of one request, instead of a layout: any JSON, in which the text ``"{uuid}"`` stands
-                for the list of that parameter's values; what stands for nothing is left out.
-            fields: What every request has beside the values, such as ``{"page": 0, "size": 10}``.
-            choices: Closed lists the model may choose from, such as ``{"taxonomies": ["CARS", "SPORT"]}``.
-            order: Parameters in the order their requests are wanted; the others follow in declared order.
-            models: Your own pydantic model of a request: one by each parameter and key of `choices`, or, with
-                "merged" or a template, one. None: models are made, with a list of texts for each parameter.
+            extractor: Finds the codes.
+            layout: "each": one request for each parameter that has values. "merged": one request with all of them.
+            template: The shape of the one request, instead of a layout: a JSON object in which the text ``"{uuid}"``
+                stands for the list of that parameter's values; parts without a value are omitted.
+            fields: What every request holds beside the values, such as ``{"page": 0, "size": 10}``.
+            choices: Closed lists that a model may choose from, such as ``{"taxonomies": ["CARS", "SPORT"]}``.
+            order: Parameters whose requests come first, in this order; the others follow in declared order.
+            models: Your own pydantic models of a request: a mapping with one for each parameter and key of `choices`,
+                or, with "merged" or a template, a single model. None makes models with a list of texts for each
+                parameter.
             name: The tool's name as the model sees it.
-            description: What the model is told the tool does.
+            description: The tool's description as the model sees it.
             **options: Fields of LangChain's BaseTool.
 
         Raises:
-            ConfigError: Names that collide or do not exist, or a template or model that cannot work.
+            ConfigError: A name collides or does not exist, or a template or model cannot work.
         """
-        super().__init__(name=name, description=description, args_schema=_Arguments, **options)
+        super().__init__(name=name, description=description, args_schema=QueryArguments, **options)
         if not isinstance(extractor, RegexExtractor):
             raise ConfigError(f"RequestBuilder takes a RegexExtractor, not {shorten(repr(extractor))}.")
         if layout not in ("each", "merged"):
@@ -108,7 +100,7 @@ class RequestBuilder(BaseTool):
 
     @property
     def extractor(self) -> RegexExtractor:
-        """What finds the codes."""
+        """The extractor that finds the codes."""
         return self._extractor
 
     @property
@@ -126,14 +118,14 @@ class RequestBuilder(BaseTool):
         return (*self._parameters, *self._choices)
 
     def build(self, text: str, *, choices: Mapping[str, Sequence[str]] | None = None) -> list[BaseModel]:
-        """The requests for the codes in `text`, and for what was chosen; none where there is neither.
+        """Return the requests for the codes in `text` and for `choices`; an empty list if there is neither.
 
         Args:
             text: The user's own words.
             choices: What a model chose, such as ``{"taxonomies": ["CARS"]}``.
 
         Raises:
-            InputError: `text` is no text, a choice is not on its list, or your own model refuses the values.
+            InputError: `text` is not a string, a choice is not on its list, or your own model refuses the values.
         """
         values = self._extractor.values(text)
         chosen = _on_the_list(choices or {}, self._choices, InputError)
@@ -148,24 +140,24 @@ class RequestBuilder(BaseTool):
         return [self._made(key, {key: listed, **self._fields}) for key, listed in found.items()]
 
     def complete(self, text: str, answer: str) -> list[BaseModel]:
-        """The requests for the codes in `text` and for what the model chose in its answer.
+        """Return the requests for the codes in `text` and for what the model chose in its answer.
 
-        Of the answer only the keys of `choices` are taken: the codes come from `text`, whatever the answer says.
+        Only the keys of `choices` are read from the answer: codes come from `text`, whatever the answer says.
 
         Args:
             text: The user's own words.
             answer: The model's answer, with the JSON somewhere in it.
 
         Raises:
-            ModelError: The answer holds no JSON, a key nobody knows, or a choice that is not on its list.
+            ModelError: The answer holds no JSON, an unknown key, or a choice that is not on its list.
         """
         return self.build(text, choices=self.read_choices(answer))
 
     def read_choices(self, answer: str) -> dict[str, list[str]]:
-        """What a model chose in its answer: one JSON object, or a list of them.
+        """Return what a model chose in its answer, which is one JSON object or a list of them.
 
         Raises:
-            ModelError: The answer holds no such JSON, a key nobody knows, or a choice that is not on its list.
+            ModelError: The answer holds no such JSON, an unknown key, or a choice that is not on its list.
         """
         try:
             content = read_json(answer)
@@ -185,10 +177,10 @@ class RequestBuilder(BaseTool):
         return _on_the_list(chosen, self._choices, ModelError)
 
     def choices_model(self) -> type[BaseModel]:
-        """A pydantic model of what the model may choose, for structured output: a list of literals for each key.
+        """Return a pydantic model of the choices, for structured output: a list of literals for each key.
 
         Raises:
-            ConfigError: There is nothing to choose from.
+            ConfigError: The builder has no choices.
         """
         if not self._choices:
             raise ConfigError("This RequestBuilder has no choices: give choices={'taxonomies': [...]}.")
@@ -196,7 +188,7 @@ class RequestBuilder(BaseTool):
         return create_model("Choices", __config__=_FROZEN, **fields)
 
     def instructions(self) -> str:
-        """What to tell a model that is to choose, for a system message; "" where there is nothing to choose."""
+        """Return a text for the system message that asks a model to choose; "" if there are no choices."""
         if not self._choices:
             return ""
         lists = "\n".join(f"{key}: {', '.join(items)}" for key, items in self._choices.items())
@@ -208,7 +200,7 @@ class RequestBuilder(BaseTool):
         )
 
     def covers(self, text: str) -> bool:
-        """Whether nothing is left to choose: see `RegexExtractor.covers`."""
+        """Return True if nothing is left to choose: see `RegexExtractor.covers`."""
         return self._extractor.covers(text)
 
     def _run(self, user_query: str) -> list[dict[str, Any]] | dict[str, Any]:
@@ -216,7 +208,7 @@ class RequestBuilder(BaseTool):
         warnings = self._extractor.left_out(user_query)
         return {"requests": requests, "warnings": warnings} if warnings else requests
 
-    def _made_models(self, layout: str, given: Any) -> dict[str, type[BaseModel]]:
+    def _made_models(self, layout: str, given: object) -> dict[str, type[BaseModel]]:
         wanted = [""] if layout == "merged" else list(self._keys)
         if isinstance(given, type) and issubclass(given, BaseModel):
             if wanted != [""]:
@@ -225,7 +217,8 @@ class RequestBuilder(BaseTool):
         if given is None:
             given = {}
         if not isinstance(given, Mapping) or (given and wanted == [""]):
-            raise ConfigError(f"models is {shorten(repr(given))}: give one pydantic model, as there is one request.")
+            needed = "one pydantic model, as there is one request" if wanted == [""] else "one for each parameter"
+            raise ConfigError(f"models is {shorten(repr(given))}: give {needed}.")
         for key, model in given.items():
             if key not in wanted:
                 raise ConfigError(f"models names {shorten(repr(key))}, which is no parameter: {', '.join(wanted)}.")
@@ -235,7 +228,7 @@ class RequestBuilder(BaseTool):
             return {"": _any_model() if self._template is not None else _model("Request", self._keys, (), self._fields)}
         return {key: given.get(key) or _model(_title(key), (), (key,), self._fields) for key in wanted}
 
-    def _made(self, key: str, content: Any) -> BaseModel:
+    def _made(self, key: str, content: object) -> BaseModel:
         model = self._models[key]
         try:
             return model.model_validate(content)
@@ -249,7 +242,7 @@ class RequestBuilder(BaseTool):
 
 
 def plain(requests: Iterable[BaseModel]) -> list[dict[str, Any]]:
-    """Requests as JSON-ready dicts; parameters without a value are left out."""
+    """Return requests as JSON-ready dicts; parameters without a value are omitted."""
     return [request.model_dump(mode="json", by_alias=True, exclude_none=True) for request in requests]
 
 
@@ -269,7 +262,7 @@ def _any_model() -> type[BaseModel]:
 
 
 def _attribute(key: str) -> str:
-    """A name an attribute of a pydantic model can have; the key itself stays the alias."""
+    """Return `key` as a name that an attribute of a pydantic model can have; the key itself stays the alias."""
     name = "".join(char if char.isalnum() or char == "_" else "_" for char in key).strip("_") or "values"
     if not name.isidentifier():
         name = f"p_{name}"
@@ -295,7 +288,7 @@ def _checked_choices(choices: Mapping[str, Sequence[str]]) -> dict[str, tuple[st
         if isinstance(listed, str) or not listed or not all(isinstance(item, str) and item for item in listed):
             raise ConfigError(f"choices[{key!r}] is {shorten(repr(items))}: give a list of texts, at least one.")
         if len({item.casefold() for item in listed}) < len(listed):
-            raise ConfigError(f"choices[{key!r}] holds a text twice (case does not count): take one out.")
+            raise ConfigError(f"choices[{key!r}] holds a text twice (in any case): remove one.")
         checked[key] = listed
     return checked
 
@@ -318,7 +311,7 @@ def _check_apart(*groups: Iterable[str]) -> None:
         seen.add(key)
 
 
-def _checked_template(template: Mapping[str, Any], known: Sequence[str]) -> Any:
+def _checked_template(template: Mapping[str, Any], known: Sequence[str]) -> Mapping[str, Any]:
     if not isinstance(template, Mapping):
         raise ConfigError(f"template is {shorten(repr(template))}: give a dict, such as {{'filter': '{{uuid}}'}}.")
     for name in _names_in(template):
@@ -329,11 +322,12 @@ def _checked_template(template: Mapping[str, Any], known: Sequence[str]) -> Any:
     return template
 
 
-def _placeholder(value: Any) -> str | None:
+def _placeholder(value: object) -> str | None:
     return value[1:-1] if isinstance(value, str) and len(value) > 2 and value[0] == "{" and value[-1] == "}" else None
 
 
-def _names_in(template: Any) -> set[str]:
+def _names_in(template: object) -> set[str]:
+    """Return the parameters that `template` has a place for."""
     if isinstance(template, Mapping):
         return {name for value in template.values() for name in _names_in(value)}
     if isinstance(template, (list, tuple)):
@@ -342,8 +336,8 @@ def _names_in(template: Any) -> set[str]:
     return {name} if name else set()
 
 
-def _filled(template: Any, found: Mapping[str, list[str]]) -> Any:
-    """`template` with the values in their places, without what has none."""
+def _filled(template: object, found: Mapping[str, list[str]]) -> object:
+    """Return `template` with the values in their places, without the parts that have none."""
     if isinstance(template, Mapping):
         return {key: _filled(value, found) for key, value in template.items() if _stays(value, found)}
     if isinstance(template, (list, tuple)):
@@ -352,7 +346,8 @@ def _filled(template: Any, found: Mapping[str, list[str]]) -> Any:
     return template if name is None else found[name]
 
 
-def _stays(value: Any, found: Mapping[str, Any]) -> bool:
+def _stays(value: object, found: Mapping[str, list[str]]) -> bool:
+    """Return True if `value` asks for no parameter, or for one that has values."""
     names = _names_in(value)
     return not names or bool(names & set(found))
 
@@ -360,7 +355,11 @@ def _stays(value: Any, found: Mapping[str, Any]) -> bool:
 def _on_the_list(
     chosen: Mapping[str, Any], lists: Mapping[str, Sequence[str]], kind: type[InputError] | type[ModelError]
 ) -> dict[str, list[str]]:
-    """`chosen` as the lists write it, each once, in the order of the list."""
+    """Return `chosen` as the lists write it, each once, in the order of the list.
+
+    Raises:
+        InputError: A key or a choice is not on the lists; ModelError if that is `kind`.
+    """
     result: dict[str, list[str]] = {}
     for key, items in chosen.items():
         if key not in lists:

@@ -45,7 +45,7 @@ def settings(cls: type[T]) -> type[T]:
     check = made.__init__
 
     @wraps(check)
-    def __init__(self: Any, *args: Any, **values: Any) -> None:
+    def __init__(self: Any, /, *args: Any, **values: Any) -> None:
         if args:
             raise ConfigError(f"{made.__name__} takes its values by name: give {fields(made)[0].name}=... .")
         try:
@@ -65,14 +65,22 @@ def _config_error(cls: type[Any], values: Mapping[str, Any], error: ValidationEr
         return own
     name = str(first["loc"][0])
     known = [field.name for field in fields(cls)]
+    # A class whose objects have names of their own, to be named in the error.
+    own_error: Callable[[Mapping[str, Any], str, str], ConfigError] | None = getattr(cls, "setting_error", None)
+    if own_error is not None:
+        return own_error(values, name, expected(_hints(cls)[name]) if name in known else "")
     if name not in known:
         near = get_close_matches(name, known, n=1)
         step = f"did you mean {near[0]!r}?" if near else f"its fields are {', '.join(known)}."
         return ConfigError(f"{cls.__name__} has no field {name!r}: {step}")
-    allowed = expected(get_type_hints(cls, include_extras=True)[name])
+    allowed = expected(_hints(cls)[name])
     if name not in values:
         return ConfigError(f"{cls.__name__}.{name} is missing: give {allowed}.")
     return ConfigError(f"{cls.__name__}.{name} is {shorten(repr(values[name]))}: give {allowed}.")
+
+
+def _hints(cls: type[Any]) -> dict[str, Any]:
+    return get_type_hints(cls, include_extras=True)
 
 
 def expected(annotation: Any) -> str:

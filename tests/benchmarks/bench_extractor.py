@@ -1,9 +1,9 @@
-"""The extractor's speed beside its peers' in one run, its score on the labelled corpus, and hostile patterns.
+"""The extractor's speed next to its peers' in one run, its score on the labelled corpus, and hostile patterns.
 
-Presidio and spaCy take part where they are installed (pip install presidio-analyzer spacy; no model is needed).
-Times are medians of wall clock; "found" is how many codes were found in the text of 100 KB, equal ones
-too: the peers count the uuid in a urn as well. They run the four codes as bare regexes; only agentkit checks
-neighbours, resolves overlaps, normalises, and gives spans of the text as given.
+Presidio and spaCy take part if they are installed (pip install presidio-analyzer spacy; no model is needed).
+Times are medians of wall clock. "found" counts the codes in the text of 100 KB, duplicates included; the peers also
+count the uuid in a urn. The peers run the four codes as bare regexes; only agentkit checks neighbours, resolves
+overlaps, normalises, and returns spans of the text as given.
 
 Usage: python tests/benchmarks/bench_extractor.py
 """
@@ -39,7 +39,7 @@ CODED = (
 )
 PLAIN = "Nothing in these lines is a code: they only go on, 24 hours a day, about 365 small things, and end. "
 
-# A pattern and a text on which a backtracking engine takes for ever, in the forms they are found in the wild.
+# Patterns as they are found in the wild, each with a text on which a backtracking engine takes exponential time.
 HOSTILE = [
     (r"(a+)+$", "a" * 40 + "!"),
     (r"x([a-zA-Z]+)*$", "x" + "a" * 40 + "1"),
@@ -54,13 +54,13 @@ GIVE_UP_S = 2.0
 
 
 def text_of(size: int, *, codes: bool = True) -> str:
-    """Prose of `size` characters, with four codes in a kilobyte, or none."""
+    """Return prose of `size` characters, with four codes in each kilobyte or without any."""
     unit = PARAGRAPH + CODED + PLAIN * 7 if codes else PLAIN
     return (unit * (size // len(unit) + 1))[:size]
 
 
 def milliseconds(work: Callable[[], object], budget_s: float = 2.0) -> float:
-    """Median of at least three runs, as many as fit into `budget_s`."""
+    """Return the median of as many runs as fit into `budget_s`, of at least three."""
     work()
     times: list[float] = []
     while len(times) < 3 or (sum(times) < budget_s and len(times) < 2000):
@@ -71,7 +71,7 @@ def milliseconds(work: Callable[[], object], budget_s: float = 2.0) -> float:
 
 
 def by_re(text: str) -> Callable[[], int]:
-    """The standard library, bare."""
+    """Run the standard library, bare."""
     import re
 
     compiled = [re.compile(regex) for regex in FOUR.values()]
@@ -79,7 +79,7 @@ def by_re(text: str) -> Callable[[], int]:
 
 
 def by_regex(text: str) -> Callable[[], int]:
-    """The package regex, bare."""
+    """Run the package regex, bare."""
     import regex
 
     compiled = [regex.compile(source) for source in FOUR.values()]
@@ -87,7 +87,7 @@ def by_regex(text: str) -> Callable[[], int]:
 
 
 def by_re2(text: str) -> Callable[[], int]:
-    """RE2, bare: on bytes, without characters, neighbours or overlaps."""
+    """Run RE2, bare: on bytes, without characters, neighbours or overlaps."""
     import re2
 
     data = text.encode()
@@ -96,7 +96,7 @@ def by_re2(text: str) -> Callable[[], int]:
 
 
 def by_presidio(text: str) -> Callable[[], int]:
-    """One Presidio PatternRecognizer for each code, without an NLP engine."""
+    """Run a Presidio PatternRecognizer for each code, without an NLP engine."""
     presidio = importlib.import_module("presidio_analyzer")
 
     recognizers = [
@@ -107,7 +107,7 @@ def by_presidio(text: str) -> Callable[[], int]:
 
 
 def by_spacy(text: str) -> Callable[[], int]:
-    """spaCy's tokenizer and an EntityRuler with a regex on a token for each code."""
+    """Run spaCy's tokenizer and an EntityRuler with a token regex for each code."""
     spacy = importlib.import_module("spacy")
     nlp = spacy.blank("en")
     nlp.max_length = 20_000_000
@@ -119,12 +119,12 @@ def by_spacy(text: str) -> Callable[[], int]:
 
 
 def by_agentkit(text: str) -> Callable[[], int]:
-    """Spans, values, neighbours, overlaps, normalising and validation."""
+    """Run agentkit: spans, values, neighbours, overlaps, normalising and validation."""
     return lambda: len(CODES.extract(text))
 
 
 def _every_one(text: str) -> int:
-    """How many codes there are, equal ones too: the peers list each."""
+    """Return how many codes there are, duplicates included, as the peers list them."""
     return len(RegexExtractor([replace(pattern, unique=False) for pattern in CODES.patterns]).extract(text))
 
 
@@ -152,9 +152,9 @@ def speed() -> None:
         if module and importlib.util.find_spec(module) is None:
             print(f"{name:14}{'not installed':>16}")
             continue
-        cells = []
-        for text in texts.values():
-            cells.append(f"{milliseconds(prepare(text)):16.3f}" if len(text) <= longest else f"{'-':>16}")
+        cells = [
+            f"{milliseconds(prepare(text)):16.3f}" if len(text) <= longest else f"{'-':>16}" for text in texts.values()
+        ]
         count = _every_one(texts["100 KB"]) if name == "agentkit" else prepare(texts["100 KB"])()
         print(f"{name:14}" + "".join(cells) + f"{count:10}")
 
@@ -191,7 +191,7 @@ def _once(work: Callable[[], object]) -> float:
 
 
 def _apart(module: str, source: str, text: str) -> str:
-    """The time in a process of its own, which can be stopped."""
+    """Return the time in a process of its own, which can be stopped."""
     if importlib.util.find_spec(module) is None:
         return f"{'-':>10}"
     code = (

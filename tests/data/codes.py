@@ -1,7 +1,7 @@
 """The labelled corpus of the four codes: lines labelled by hand, and prose with codes planted in it.
 
-No label comes from running a pattern: by hand they are written as markup, in the prose they are where the code was
-put. `python tests/data/codes.py` writes codes_planted.jsonl anew, the same bytes every time.
+No label comes from running a pattern: labels by hand are markup, and in the prose a label is the place where the code
+was planted. `python tests/data/codes.py` writes codes_planted.jsonl again, with the same bytes every time.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class Line(NamedTuple):
 
 
 class Score(NamedTuple):
-    """How many values were found that should be, and how many of each there were."""
+    """How many values were rightly found, were found, and were to be found."""
 
     right: int
     found: int
@@ -55,7 +55,7 @@ class Score(NamedTuple):
 
 
 def load() -> list[Line]:
-    """The whole corpus."""
+    """Return the whole corpus."""
     return [*by_hand(), *planted()]
 
 
@@ -70,7 +70,7 @@ def planted() -> list[Line]:
 
 
 def score(lines: Iterable[Line], values: Callable[[str], dict[str, list[str]]]) -> Score:
-    """Count each value of each line once, whatever its place."""
+    """Return the score of `values` on `lines`; each value of a line counts once, whatever its place."""
     right = found = wanted = 0
     for line in lines:
         said = {(key, value) for key, listed in values(line.text).items() for value in listed}
@@ -80,7 +80,7 @@ def score(lines: Iterable[Line], values: Callable[[str], dict[str, list[str]]]) 
 
 
 def cookbook(user_query: str) -> dict[str, list[str]]:
-    """The extractor of Cohere's cookbook "Building an LLM Agent with the Cohere API", with its own four regexes."""
+    """Run the extractor of Cohere's cookbook "Building an LLM Agent with the Cohere API" with its own four regexes."""
     uuid = re.findall(r"\s([a-f0-9]{8}-[a-f0-9]{4}-[a-f0-9]{4}-[a-f0-9]{4}-[a-f0-9]{12})", user_query)
     nmgs = re.findall("(0000[A-Z0-9]{21})", user_query)
     objref = re.findall(r"\s([A-Z]{5,9}\d{3,4}[A-Z]{3,8})", user_query)
@@ -174,11 +174,9 @@ class _Planter:
         words = self.one(prose).split(" ")
         first = self.below(max(1, len(words) - 12))
         words = words[first : first + 6 + self.below(24)]
-        planted: list[tuple[int, tuple[str, str, str] | None, str]] = []
-        for _ in range(self.below(4)):
-            planted.append((self.below(len(words) + 1), self.code(), ""))
-        for _ in range(self.below(3)):
-            planted.append((self.below(len(words) + 1), None, self.decoy()))
+        planted: list[tuple[int, tuple[str, str, str] | None, str]]
+        planted = [(self.below(len(words) + 1), self.code(), "") for _ in range(self.below(4))]
+        planted += [(self.below(len(words) + 1), None, self.decoy()) for _ in range(self.below(3))]
         planted.sort(key=lambda item: item[0])
         text, labels = "", []
         for place, word in enumerate([*words, ""]):
@@ -191,7 +189,7 @@ class _Planter:
                     parameter, written, value = code
                     labels.append(Label(parameter, len(text), len(text) + len(written), value))
                     text += written
-                    if self.below(8) == 0:  # the same once more, which is not listed again
+                    if self.below(8) == 0:  # a duplicate, which is not listed again
                         text += f", {written}"
                 text += after
             text += word + " "
@@ -199,7 +197,7 @@ class _Planter:
 
 
 def plant() -> str:
-    """The text of codes_planted.jsonl."""
+    """Return the text of codes_planted.jsonl."""
     planter = _Planter(SEED)
     prose = (HERE / "prose.txt").read_text(encoding="utf-8").splitlines()
     rows = (planter.line(prose) for _ in range(PLANTED_LINES))

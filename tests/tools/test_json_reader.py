@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-from typing import Any
 
 import pytest
 from hypothesis import given
@@ -50,7 +49,7 @@ NBSP = "\u00a0"
         ('```\n"a ``` b"\n```', "a ``` b"),
     ],
 )
-def test_what_it_reads(text: str, expected: Any) -> None:
+def test_what_it_reads(text: str, expected: object) -> None:
     assert read_json(text) == expected
 
 
@@ -65,7 +64,7 @@ def test_what_it_reads(text: str, expected: Any) -> None:
     ],
 )
 @pytest.mark.parametrize("ascii_only", [True, False])
-def test_no_character_inside_a_string_changes(value: Any, ascii_only: bool) -> None:
+def test_no_character_inside_a_string_changes(value: object, ascii_only: bool) -> None:
     written = json.dumps(value, ensure_ascii=ascii_only)
     assert read_json(written) == value
     assert read_json(f"Here:\n```json JSON\n{written}\n```\nDone.") == value
@@ -85,14 +84,14 @@ CONTAINERS = st.one_of(JSON, TRICKY_JSON).map(lambda value: value if isinstance(
 PROSE = st.text(st.characters(exclude_characters="`~{}[]", exclude_categories=["Cs"]), max_size=30)
 
 
-def same(left: Any, right: Any) -> bool:
+def same(left: object, right: object) -> bool:
     return json.dumps(left) == json.dumps(right)
 
 
 @PATIENT
 @given(st.one_of(JSON, TRICKY_JSON), st.sampled_from([None, 1, "\u00a0\u00a0"]), st.booleans(), PROSE, PROSE)
 def test_any_value_in_a_fence_reads_back_equal(
-    value: Any, indent: int | str | None, ascii_only: bool, before: str, after: str
+    value: object, indent: int | str | None, ascii_only: bool, before: str, after: str
 ) -> None:
     written = json.dumps(value, indent=indent, ensure_ascii=ascii_only)
     for info in ("", "json", "json JSON"):
@@ -101,20 +100,20 @@ def test_any_value_in_a_fence_reads_back_equal(
 
 @PATIENT
 @given(CONTAINERS, PROSE, PROSE)
-def test_any_array_or_object_in_prose_reads_back_equal(value: Any, before: str, after: str) -> None:
+def test_any_array_or_object_in_prose_reads_back_equal(value: object, before: str, after: str) -> None:
     assert same(read_json(f"So {before}{json.dumps(value)}{after}"), value)
     assert same(read_json(f"use {{x}} like [this one] {before} {json.dumps(value)} {after} (see {{y}})"), value)
 
 
 @PATIENT
 @given(CONTAINERS)
-def test_a_python_literal_reads_back_equal(value: Any) -> None:
+def test_a_python_literal_reads_back_equal(value: object) -> None:
     assert same(read_json(repr(value)), value)
 
 
 @PATIENT
 @given(CONTAINERS, st.data())
-def test_a_value_that_is_cut_is_never_read_in_part(value: Any, data: st.DataObject) -> None:
+def test_a_value_that_is_cut_is_never_read_in_part(value: object, data: st.DataObject) -> None:
     written = json.dumps({"items": value})
     cut = data.draw(st.integers(len('{"items":'), len(written) - 1))
     with pytest.raises(InputError, match="cannot be read on at"):
@@ -233,6 +232,6 @@ def test_what_it_cannot_read_and_what_it_says(text: str, message: str) -> None:
 
 
 @pytest.mark.parametrize("text", [b"{}", None, {"a": 1}])
-def test_what_is_no_text(text: Any) -> None:
+def test_what_is_no_text(text: object) -> None:
     with pytest.raises(InputError, match=f"read_json takes a str, got {type(text).__name__}"):
         read_json(text)

@@ -169,7 +169,8 @@ def test_it_is_a_tool_as_the_extractor_is() -> None:
         ({"models": {"isbn": BaseModel}}, "models names 'isbn', which is no parameter"),
         ({"models": {"uuid": dict}}, "give a pydantic model"),
         ({"models": {"uuid": BaseModel}, "layout": "merged"}, "give one pydantic model, as there is one request"),
-        ({"models": 3}, "models is 3"),
+        ({"models": 3}, "models is 3: give one for each parameter"),
+        ({"models": 3, "layout": "merged"}, "models is 3: give one pydantic model, as there is one request"),
     ],
 )
 def test_what_cannot_work(fields: dict[str, Any], message: str) -> None:

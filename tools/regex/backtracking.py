@@ -1,7 +1,7 @@
 """The opt-in second engine: the PyPI package `regex`, for lookaround and back-references, always under a time limit.
 
-It backtracks, so some texts make some patterns take for ever. A search that reaches the pattern's `timeout_s` is
-given up and told: nothing such a search had found is used, since what it had not reached yet is unknown.
+It backtracks, so on some texts some patterns take exponential time. A search that reaches the pattern's `timeout_s`
+ends in a `PatternTimeoutError`, and its matches so far are dropped: what it had not reached yet is unknown.
 """
 
 from __future__ import annotations
@@ -19,22 +19,22 @@ if TYPE_CHECKING:
 
 
 class PatternTimeoutError(ConfigError):
-    """A search with the engine "regex" reached its pattern's time limit; the pattern is catastrophic on this text.
+    """A search with the engine "regex" reached its pattern's time limit: on this text it backtracks without end.
 
     Attributes:
         pattern: Name of the pattern.
-        timeout_s: Its limit in seconds.
+        timeout_s: The pattern's limit in seconds.
     """
 
     def __init__(self, message: str, pattern: str = "", timeout_s: float = 0.0) -> None:
-        """Keep what a program may want to know beside the message."""
+        """Make the error; `pattern` and `timeout_s` say in data what `message` says in words."""
         super().__init__(message)
         self.pattern = pattern
         self.timeout_s = timeout_s
 
 
 def compile_backtracking(pattern: Pattern) -> Any:
-    r"""The regex of `pattern` compiled by the package `regex`; ``\d \w \s`` and the case of letters are ASCII.
+    r"""Return the regex of `pattern`, compiled by the package `regex`; ``\d \w \s`` and ignored case are ASCII.
 
     Raises:
         ConfigError: The package is not installed, or refuses the regex.
@@ -54,29 +54,29 @@ def compile_backtracking(pattern: Pattern) -> Any:
         raise pattern.error("regex", pattern.regex, f"the package regex cannot read it: {shorten(error)}") from error
 
 
-class Clock:
-    """What is left of the time a pattern may take for one text."""
+class Deadline:
+    """The time a pattern may still take for one text, over all searches of that text."""
 
     def __init__(self, pattern: Pattern) -> None:
-        """Start it."""
+        """Start the pattern's `timeout_s`."""
         self._pattern = pattern
         self._ends = time.monotonic() + pattern.timeout_s
 
     def search(self, regex: Any, text: str, position: int) -> Iterator[Any]:
-        """The matches of `regex` from `position` on.
+        """Yield the matches of `regex` from `position` on.
 
         Raises:
-            PatternTimeoutError: They take longer than is left.
+            PatternTimeoutError: The search takes longer than the time that is left.
         """
         left = self._ends - time.monotonic()
         if left <= 0:
-            raise self._given_up(text)
+            raise self._timeout_error(text)
         try:
             yield from regex.finditer(text, position, timeout=left, concurrent=True)
         except TimeoutError as error:
-            raise self._given_up(text) from error
+            raise self._timeout_error(text) from error
 
-    def _given_up(self, text: str) -> PatternTimeoutError:
+    def _timeout_error(self, text: str) -> PatternTimeoutError:
         pattern = self._pattern
         limit = f"{pattern.timeout_s:g} s"
         problem = (

@@ -1,13 +1,20 @@
-"""What is done to a found value, by name: checks (``validate = "luhn"``) and rewritings (``convert = "compact"``)."""
+"""Checks and conversions of a value, by name: ``validate = "luhn"``, ``convert = "compact"``."""
 
 from __future__ import annotations
 
 import ipaddress
 from collections.abc import Callable
+from typing import Literal
+
+CheckName = Literal["luhn", "mod97", "uuid", "uuid4", "uuid7", "isbn"]
+"""The checks that `Pattern.validate` takes by name."""
+
+ConverterName = Literal["compact", "ip"]
+"""The conversions that `Pattern.convert` takes by name."""
 
 
 def luhn(value: str) -> bool:
-    """Whether the digits of `value` pass the Luhn check of payment cards; blanks and hyphens are skipped."""
+    """Return True if `value` passes the Luhn check of payment cards; blanks and hyphens are ignored."""
     digits = value.replace(" ", "").replace("-", "")
     if not (digits.isascii() and digits.isdigit()):
         return False
@@ -19,7 +26,7 @@ def luhn(value: str) -> bool:
 
 
 def mod97(value: str) -> bool:
-    """Whether `value` passes the ISO 7064 mod 97 check as an IBAN does: first four characters moved last."""
+    """Return True if `value` passes the ISO 7064 mod 97 check of IBANs (its first four characters moved to the end)."""
     code = value.replace(" ", "").upper()
     if len(code) < 5 or not (code.isascii() and code.isalnum()):
         return False
@@ -31,7 +38,7 @@ def mod97(value: str) -> bool:
 
 
 def uuid(value: str, versions: str = "12345678") -> bool:
-    """Whether `value` is a UUID of RFC 9562: its version is one of `versions`, its variant 8, 9, a or b."""
+    """Return True if `value` is a UUID of RFC 9562: its version is one of `versions`, its variant 8, 9, a or b."""
     parts = value.removeprefix("urn:").removeprefix("uuid:").split("-")
     hexadecimal = all(c in "0123456789abcdefABCDEF" for part in parts for c in part)
     if not hexadecimal or [len(part) for part in parts] != [8, 4, 4, 4, 12]:
@@ -40,7 +47,7 @@ def uuid(value: str, versions: str = "12345678") -> bool:
 
 
 def isbn(value: str) -> bool:
-    """Whether `value` is an ISBN of 10 or 13 digits with the right check digit; blanks and hyphens are skipped."""
+    """Return True if `value` is an ISBN of 10 or 13 digits with the right check digit; ignores blanks and hyphens."""
     code = value.replace(" ", "").replace("-", "").upper()
     if not code.isascii():
         return False
@@ -52,7 +59,7 @@ def isbn(value: str) -> bool:
     return False
 
 
-CHECKS: dict[str, Callable[[str], bool]] = {
+CHECKS: dict[CheckName, Callable[[str], bool]] = {
     "luhn": luhn,
     "mod97": mod97,
     "uuid": uuid,
@@ -60,26 +67,24 @@ CHECKS: dict[str, Callable[[str], bool]] = {
     "uuid7": lambda value: uuid(value, "7"),
     "isbn": isbn,
 }
-"""Every name that `Pattern.validate` knows."""
 
 
 def compact(value: str) -> str:
-    """`value` without blanks and hyphens: how cards, IBANs and ISBNs are sent on."""
+    """Return `value` without blanks and hyphens: the form in which cards, IBANs and ISBNs are sent."""
     return "".join(char for char in value if not char.isspace() and char != "-")
 
 
 def ip(value: str) -> str | None:
-    """An IPv4 or IPv6 address, or a network such as 10.0.0.0/8, in the form of RFC 5952; None for any other text."""
+    """Return an IP address, or a network such as 10.0.0.0/8, in the form of RFC 5952; None for any other text."""
     host, slash, prefix = value.partition("/")
     try:
         ipaddress.ip_interface(value)
         address = ipaddress.ip_address(host)
     except ValueError:
         return None
-    # Written here, because Python 3.13 began to write mapped addresses as the RFC asks and 3.11 does not.
+    # Python writes mapped addresses as the RFC asks only since 3.13.
     mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
     return (f"::ffff:{mapped}" if mapped else str(address)) + slash + prefix
 
 
-CONVERTERS: dict[str, Callable[[str], str | None]] = {"compact": compact, "ip": ip}
-"""Every name that `Pattern.convert` knows."""
+CONVERTERS: dict[ConverterName, Callable[[str], str | None]] = {"compact": compact, "ip": ip}

@@ -1,4 +1,4 @@
-"""The extractor over a column of a table: one row for each code, or one column for each parameter."""
+"""Codes in a table column: a frame with a row for each code, or with a column for each parameter."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ COLUMNS = ["row", "parameter", "value", "raw", "start", "end", "pattern", "score
 
 
 def matches_frame(texts: Iterable[Any], extract: Callable[[str], list[Match]]) -> pd.DataFrame:
-    """One row for each match, in order; ``row`` is the index label of the text it was found in."""
+    """Return a frame with one row for each match, in order; ``row`` is the index label of its text."""
     import pandas as pd
 
     rows = []
@@ -33,7 +33,7 @@ def matches_frame(texts: Iterable[Any], extract: Callable[[str], list[Match]]) -
 def values_frame(
     texts: Iterable[Any], values: Callable[[str], dict[str, list[str]]], parameters: Iterable[str]
 ) -> pd.DataFrame:
-    """A frame with the index of `texts`: a column for each parameter, in each cell the list of its values."""
+    """Return a frame with the index of `texts` and a column for each parameter; a cell is a list of values."""
     import pandas as pd
 
     names = list(dict.fromkeys(parameters))
@@ -49,7 +49,7 @@ def values_frame(
 
 
 def _labelled(texts: Iterable[Any]) -> Iterator[tuple[Any, str | None]]:
-    """Each text with its label; a missing value is None."""
+    """Yield each text with its label; a missing value is None."""
     import pandas as pd
 
     if isinstance(texts, (str, bytes, Mapping, pd.DataFrame)) or not isinstance(texts, Iterable):

@@ -1,4 +1,4 @@
-"""Finding the codes of a text: every pattern is run, overlaps are resolved, what is left becomes a `Match`."""
+"""The scan of a text: run every pattern, resolve overlaps, turn what is left into `Match` objects."""
 
 from __future__ import annotations
 
@@ -9,10 +9,12 @@ from typing import Any, NamedTuple
 import re2
 
 from agentkit.tools.regex.backtracking import PatternTimeoutError
-from agentkit.tools.regex.candidates import Compiled, Found, Rejected, accepted
+from agentkit.tools.regex.candidates import Accepted, Compiled, Rejected, accepted
 from agentkit.tools.regex.pattern import Pattern
 from agentkit.tools.regex.text_view import View, name_of, normalised, zero_width_in
 
+# Memory RE2 may use for the set of all patterns. Chosen by hand: eight times RE2's default for one regex. A set that
+# needs more does not compile, or gives up on a text; then each pattern is run on its own, with the same result.
 _PREFILTER_BYTES = 64 << 20
 
 
@@ -21,14 +23,14 @@ class Match(NamedTuple):
 
     Attributes:
         parameter: The key it is listed under.
-        value: The code as it is sent on: normalised and written by the pattern's template.
-        raw: What stands in the text, ``text[start:end]``.
+        value: The code as it is sent: normalised, and written by the pattern's template.
+        raw: The code as the text has it, ``text[start:end]``.
         start: First character in the text as given, from 0.
         end: One past the last character.
         pattern: Name of the pattern that found it.
-        warnings: What a reader should know about it; empty for most.
-        score: How sure it is, from 0 to 1, as the pattern says.
-        id: The pattern's own `Pattern.id`, "" for none.
+        warnings: Why a reader should look at it, such as odd hyphens; empty for most.
+        score: How sure it is, from 0 to 1, as set by the pattern.
+        id: `Pattern.id` of that pattern.
     """
 
     parameter: str
@@ -42,25 +44,25 @@ class Match(NamedTuple):
     id: str = ""
 
 
-class Scan(NamedTuple):
-    """Everything one pass over a text gave.
+class ScanResult(NamedTuple):
+    """The matches of one scan.
 
     Attributes:
-        found: The matches that count, by place in the text; duplicates are still in.
-        rejected: The matches that do not; empty unless asked for.
-        overlapped: Those that would count, but overlap a better one; empty unless asked for.
+        accepted: The accepted matches, by place in the text, duplicates included.
+        rejected: The rejected matches; empty unless asked for.
+        overlapped: Matches that overlap a better one; empty unless asked for.
     """
 
-    found: list[Found]
+    accepted: list[Accepted]
     rejected: list[Rejected]
-    overlapped: list[Found]
+    overlapped: list[Accepted]
 
 
 class Scanner:
     """Patterns compiled together. Safe to use from several threads, to copy and to pickle."""
 
     def __init__(self, patterns: Sequence[Pattern], min_score: float = 0.0) -> None:
-        """Compile `patterns`, which have been checked by `Pattern` itself; matches below `min_score` do not count."""
+        """Compile `patterns`; matches with a score below `min_score` are rejected."""
         self.patterns = tuple(patterns)
         self.min_score = min_score
         self.compiled = tuple(Compiled.make(pattern, order) for order, pattern in enumerate(self.patterns))
@@ -69,16 +71,16 @@ class Scanner:
         self._prefilter = _prefilter([self.patterns[order] for order in self._filtered])
 
     def __reduce__(self) -> tuple[type[Scanner], tuple[tuple[Pattern, ...], float]]:
-        """Copies compile anew: an RE2 set cannot be pickled."""
+        """Copy and pickle by compiling again, since an RE2 set cannot be pickled."""
         return Scanner, (self.patterns, self.min_score)
 
     def present(self, view: View) -> Iterable[int]:
-        """Which patterns match somewhere in `view`, found in one pass for all of them."""
+        """Return the indexes of the patterns that match somewhere in `view`, found in one pass for all of them."""
         everything = range(len(self.patterns))
         if self._prefilter is None:
             return everything
         hits = self._prefilter.Match(view.data)
-        # The set's last member matches any text. Without it RE2 ran out of memory and its "none" means nothing.
+        # The set's last member matches any text. If it is missing, RE2 ran out of memory and the answer is worthless.
         if not hits or len(self._filtered) not in hits:
             return everything
         seen = [self._filtered[i] for i in hits if i < len(self._filtered)]
@@ -86,20 +88,19 @@ class Scanner:
 
     def scan(
         self, view: View, *, keep_rejected: bool = False, given_up: list[PatternTimeoutError] | None = None
-    ) -> Scan:
+    ) -> ScanResult:
         """Run every pattern over the original text in `view`.
 
         Args:
             view: The text.
-            keep_rejected: Whether to keep what does not count.
-            given_up: Where to put the errors of patterns that ran out of time, of which nothing is then found;
-                None raises the first.
+            keep_rejected: True also returns the matches that are not accepted.
+            given_up: Collects the errors of patterns that time out, which then match nothing; None raises the first.
 
         Raises:
-            PatternTimeoutError: A pattern with the engine "regex" ran out of time.
+            PatternTimeoutError: A pattern with the engine "regex" timed out, and `given_up` is None.
         """
         rejected: list[Rejected] | None = [] if keep_rejected else None
-        found: list[Found] = []
+        found: list[Accepted] = []
         views: dict[tuple[str, ...], View] = {}
         present: dict[int, set[int]] = {}
         for compiled in self.compiled:
@@ -112,20 +113,20 @@ class Scanner:
             if compiled.order not in present[id(own)]:
                 continue
             try:
-                # Not added one by one: of a search that is given up nothing counts.
+                # As a list, so that of a search that times out nothing is added.
                 found += list(accepted(compiled, own, rejected, self.min_score))
             except PatternTimeoutError as error:
                 if given_up is None:
                     raise
                 given_up.append(error)
         kept = resolve(found, self.patterns)
-        if not keep_rejected or len(kept) == len(found):
-            return Scan(kept, rejected or [], [])
-        counted = set(kept)
-        return Scan(kept, rejected or [], [item for item in found if item not in counted])
+        if rejected is None:
+            return ScanResult(kept, [], [])
+        best = set(kept)
+        return ScanResult(kept, rejected, [item for item in found if item not in best])
 
-    def matches(self, found: Iterable[Found], text: str) -> list[Match]:
-        """`found` as matches of `text`, without what `unique` and `max_matches` leave out."""
+    def matches(self, found: Iterable[Accepted], text: str) -> list[Match]:
+        """Return `found` as matches of `text`, without those that `unique` and `max_matches` omit."""
         kept, _ = self.limited(found)
         keys = [(pattern.key, pattern.name, pattern.id) for pattern in self.patterns]
         plain = text.isascii()
@@ -137,8 +138,8 @@ class Scanner:
             result.append(Match(key, value, raw, start, end, name, warnings, score, own_id))
         return result
 
-    def limited(self, found: Iterable[Found]) -> tuple[list[Found], list[Rejected]]:
-        """`found` split into what `unique` and `max_matches` let through and what `max_matches` stops."""
+    def limited(self, found: Iterable[Accepted]) -> tuple[list[Accepted], list[Rejected]]:
+        """Return the part of `found` that `unique` and `max_matches` keep, and the part over `max_matches`."""
         seen: set[tuple[str, str]] = set()
         rules = [(pattern.key, pattern.unique, pattern.max_matches) for pattern in self.patterns]
         counts = [0] * len(rules)
@@ -159,10 +160,10 @@ class Scanner:
         return kept, over
 
 
-def resolve(found: list[Found], patterns: Sequence[Pattern]) -> list[Found]:
-    """`found` by place, without those that overlap a better one: priority, then length, then order."""
+def resolve(found: list[Accepted], patterns: Sequence[Pattern]) -> list[Accepted]:
+    """Return `found` by place, without matches that overlap a better one: by priority, then length, then order."""
     found.sort()
-    result: list[Found] = []
+    result: list[Accepted] = []
     first, count = 0, len(found)
     while first < count:
         reach, after = found[first][1], first + 1
@@ -177,19 +178,21 @@ def resolve(found: list[Found], patterns: Sequence[Pattern]) -> list[Found]:
     return result
 
 
-def _best(cluster: list[Found], reach: int, patterns: Sequence[Pattern]) -> list[Found]:
-    def rank(item: Found) -> tuple[int, int, int, int]:
+def _best(cluster: list[Accepted], reach: int, patterns: Sequence[Pattern]) -> list[Accepted]:
+    """Return the best matches of a chain of overlapping ones that ends at `reach`."""
+
+    def rank(item: Accepted) -> tuple[int, int, int, int]:
         start, end, order, _, _ = item
         return -patterns[order].priority, start - end, order, start
 
     best = min(cluster, key=rank)
     if (best[0], best[1]) == (cluster[0][0], reach):
-        return [best]
+        return [best]  # it covers all the others, as a urn covers its uuid
     return sorted(without_overlaps(sorted(cluster, key=rank)))
 
 
 def without_overlaps(ranked: Iterable[Any]) -> list[Any]:
-    """Those of `ranked`, tuples that begin with start and end, that overlap none before them."""
+    """Return the items of `ranked`, tuples that begin with start and end, that overlap no earlier item."""
     spans: list[tuple[int, int]] = []
     kept = []
     for item in ranked:
@@ -201,7 +204,7 @@ def without_overlaps(ranked: Iterable[Any]) -> list[Any]:
 
 
 def overlaps(spans: Sequence[tuple[int, int]], start: int, end: int) -> bool:
-    """Whether ``start:end`` shares a character with one of `spans`, which are sorted and apart."""
+    """Return True if ``start:end`` shares a character with one of `spans`, which are sorted and do not overlap."""
     after = bisect_left(spans, (end,))
     return after > 0 and spans[after - 1][1] > start
 
@@ -219,7 +222,7 @@ def _warnings(pattern: Pattern, text: str, start: int, end: int) -> tuple[str, .
 
 
 def _prefilter(patterns: Sequence[Pattern]) -> Any:
-    """All patterns as one RE2 set, None where they are too much for one."""
+    """Return all patterns as one RE2 set; None if they need more than `_PREFILTER_BYTES`."""
     options = re2.Options()
     options.log_errors = False
     options.max_mem = _PREFILTER_BYTES

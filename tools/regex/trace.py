@@ -1,37 +1,36 @@
-"""Why the extractor decided as it did: every candidate of a text, what became of it, and the reason."""
+"""The trace of an extraction: every candidate in a text, its outcome and the reason."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Literal, NamedTuple
 
 from agentkit.base.text import shorten
 from agentkit.tools.regex.backtracking import PatternTimeoutError
-from agentkit.tools.regex.candidates import Found
+from agentkit.tools.regex.candidates import Accepted
 from agentkit.tools.regex.near_misses import find_near_misses
-from agentkit.tools.regex.scanner import Scanner
+from agentkit.tools.regex.scanner import Scanner, ScanResult
 from agentkit.tools.regex.text_view import View
 
-Outcome = Literal["found", "duplicate", "over the limit", "overlapped", "rejected", "near miss", "given up"]
 
-
-class Decision(NamedTuple):
-    """What became of one candidate.
+class TraceEntry(NamedTuple):
+    """One candidate and its outcome.
 
     Attributes:
-        outcome: ``found``: it counts. ``duplicate``: its value is listed already. ``over the limit``: after
-            `max_matches`. ``overlapped``: a better one covers part of it. ``rejected``: its edges, its check, its
-            context, its score or the list of denied values are against it. ``near miss``: only something looser
-            than the pattern found it. ``given up``: the pattern ran out of time on this text; there is no span.
+        outcome: ``found``: it is a code. ``duplicate``: its value is listed already. ``over the limit``: it comes
+            after `Pattern.max_matches`. ``overlapped``: a better match covers part of it. ``rejected``: it is glued,
+            denied, fails its check, lacks a context word or scores too low. ``near miss``: only a looser search than
+            the pattern's own found it. ``given up``: the pattern timed out on this text; the entry has no span.
         pattern: Name of the pattern.
-        parameter: The key it is listed under, or would have been.
-        raw: What stands in the text, ``text[start:end]``.
+        parameter: The key it is listed under, or would be.
+        raw: The candidate as the text has it, ``text[start:end]``.
         start: First character in the text as given, from 0.
         end: One past the last character.
-        value: The value as it is sent on; "" where it came to none.
+        value: The value as it is sent; "" if there is none.
         reason: Why, in words.
     """
 
-    outcome: Outcome
+    outcome: Literal["found", "duplicate", "over the limit", "overlapped", "rejected", "near miss", "given up"]
     pattern: str
     parameter: str
     raw: str
@@ -41,57 +40,70 @@ class Decision(NamedTuple):
     reason: str = ""
 
     def __str__(self) -> str:
-        """One line for a person to read."""
+        """Return one line for a person to read."""
         place = f"{self.start}-{self.end}"
         return f"{place:>9}  {self.outcome:14}  {self.pattern}: {shorten(self.raw)!r}  {self.reason}".rstrip()
 
 
-def decisions(scanner: Scanner, text: str) -> list[Decision]:
-    """Every candidate of `text` by place, patterns that were given up before all others."""
-    given_up: list[PatternTimeoutError] = []
-    scan = scanner.scan(View(text), keep_rejected=True, given_up=given_up)
-    over = {(miss.start, miss.end, miss.order): miss.reason for miss in scanner.limited(scan.found)[1]}
-    kept = set(scanner.limited(scan.found)[0])
-    first = {(scanner.patterns[order].key, value): start for start, _, order, value, _ in reversed(scan.found)}
-    told: list[Decision] = []
-    for item in scan.found:
-        start, end, order, value, score = item
-        key = scanner.patterns[order].key
-        if item in kept:
-            told.append(_decision(scanner, "found", item, text, f"score {score:g}" if score < 1 else ""))
-        elif (start, end, order) in over:
-            told.append(_decision(scanner, "over the limit", item, text, over[start, end, order]))
-        else:
-            reason = f"the same value stands at {first[key, value]}"
-            told.append(_decision(scanner, "duplicate", item, text, reason))
-    for item in scan.overlapped:
-        told.append(_decision(scanner, "overlapped", item, text, _why(scanner, item, scan.found)))
+Decision = TraceEntry
+"""The public name, kept for programs that import it."""
+
+
+def trace(scanner: Scanner, text: str) -> list[TraceEntry]:
+    """Return an entry for every candidate of `text`, by place; patterns that timed out come first."""
+    timeouts: list[PatternTimeoutError] = []
+    scan = scanner.scan(View(text), keep_rejected=True, given_up=timeouts)
+    entries = [*_accepted(scanner, scan, text)]
+    entries += [_entry(scanner, item, text, "overlapped", _winner(scanner, item, scan)) for item in scan.overlapped]
     for miss in scan.rejected:
         pattern = scanner.patterns[miss.order]
         raw = text[miss.start : miss.end]
-        told.append(Decision("rejected", pattern.name, pattern.key, raw, miss.start, miss.end, reason=miss.reason))
-    if not given_up:
-        seen = {(decision.pattern, decision.start, decision.end) for decision in told}
-        for near in find_near_misses(scanner, text):
-            if (near.pattern, near.start, near.end) not in seen:
-                told.append(
-                    Decision("near miss", near.pattern, near.parameter, near.raw, near.start, near.end, "", near.reason)
-                )
-    told.sort(key=lambda decision: (decision.start, decision.outcome != "found", decision.end))
-    return [*(_given_up(scanner, error) for error in given_up), *told]
+        entries.append(TraceEntry("rejected", pattern.name, pattern.key, raw, miss.start, miss.end, "", miss.reason))
+    if not timeouts:
+        seen = {(entry.pattern, entry.start, entry.end) for entry in entries}
+        entries += [
+            TraceEntry("near miss", near.pattern, near.parameter, near.raw, near.start, near.end, "", near.reason)
+            for near in find_near_misses(scanner, text)
+            if (near.pattern, near.start, near.end) not in seen
+        ]
+    entries.sort(key=lambda entry: (entry.start, entry.outcome != "found", entry.end))
+    return [*(_timed_out(scanner, error) for error in timeouts), *entries]
 
 
-def _decision(scanner: Scanner, outcome: Outcome, item: Found, text: str, reason: str) -> Decision:
+def _accepted(scanner: Scanner, scan: ScanResult, text: str) -> Iterator[TraceEntry]:
+    """Yield the accepted matches, and why some of them are not listed."""
+    kept, over = scanner.limited(scan.accepted)
+    listed = set(kept)
+    too_many = {(miss.start, miss.end, miss.order): miss.reason for miss in over}
+    first = {(scanner.patterns[order].key, value): start for start, _, order, value, _ in reversed(scan.accepted)}
+    for item in scan.accepted:
+        start, end, order, value, score = item
+        if item in listed:
+            yield _entry(scanner, item, text, "found", f"score {score:g}" if score < 1 else "")
+        elif (start, end, order) in too_many:
+            yield _entry(scanner, item, text, "over the limit", too_many[start, end, order])
+        else:
+            place = first[scanner.patterns[order].key, value]
+            yield _entry(scanner, item, text, "duplicate", f"the same value stands at {place}")
+
+
+def _entry(
+    scanner: Scanner,
+    item: Accepted,
+    text: str,
+    outcome: Literal["found", "duplicate", "over the limit", "overlapped"],
+    reason: str,
+) -> TraceEntry:
     start, end, order, value, _ = item
     pattern = scanner.patterns[order]
-    return Decision(outcome, pattern.name, pattern.key, text[start:end], start, end, value, reason)
+    return TraceEntry(outcome, pattern.name, pattern.key, text[start:end], start, end, value, reason)
 
 
-def _why(scanner: Scanner, item: Found, found: list[Found]) -> str:
-    """Which match took the place of `item`, and by which rule."""
+def _winner(scanner: Scanner, item: Accepted, scan: ScanResult) -> str:
+    """Return which match won over `item`, and by which rule."""
     start, end, order, _, _ = item
     own = scanner.patterns[order]
-    for other_start, other_end, other_order, _, _ in found:
+    for other_start, other_end, other_order, _, _ in scan.accepted:
         if other_start < end and start < other_end:
             other = scanner.patterns[other_order]
             if other.priority != own.priority:
@@ -101,10 +113,10 @@ def _why(scanner: Scanner, item: Found, found: list[Found]) -> str:
             else:
                 rule = "was declared first" if other_order != order else "comes first"
             return f"overlaps {other.name} at {other_start}-{other_end}, which {rule}"
-    return "overlaps a better match that was itself overlapped"  # pragma: no cover
+    raise AssertionError("a match is only overlapped by an accepted one")  # pragma: no cover
 
 
-def _given_up(scanner: Scanner, error: PatternTimeoutError) -> Decision:
+def _timed_out(scanner: Scanner, error: PatternTimeoutError) -> TraceEntry:
     pattern = next(pattern for pattern in scanner.patterns if pattern.name == error.pattern)
     reason = f"the search was given up at its limit of {error.timeout_s:g} s; what it would have found is unknown"
-    return Decision("given up", pattern.name, pattern.key, "", 0, 0, reason=reason)
+    return TraceEntry("given up", pattern.name, pattern.key, "", 0, 0, reason=reason)

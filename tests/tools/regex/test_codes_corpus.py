@@ -48,9 +48,9 @@ def test_precision_and_recall_are_100_percent_and_every_span_is_right(part):
 
 def test_the_score_counts_what_is_missed_and_what_is_made_up():
     line = corpus.Line("x", (corpus.Label("uuid", 0, 1, "a"), corpus.Label("uuid", 0, 1, "b")))
-    assert corpus.score([line], lambda text: {"uuid": ["a", "c", "d"]}) == (1, 3, 2)
+    assert corpus.score([line], lambda _: {"uuid": ["a", "c", "d"]}) == (1, 3, 2)
     assert corpus.score(corpus.load(), CODES.values)[:2] == corpus.score(corpus.load(), CODES.values)[1:]
-    assert corpus.score(corpus.load(), lambda text: {}).recall == 0
+    assert corpus.score(corpus.load(), lambda _: {}).recall == 0
 
 
 @pytest.mark.parametrize("part", ["by_hand", "planted"])

@@ -7,6 +7,7 @@ import pickle
 import unicodedata
 from itertools import pairwise
 from pathlib import Path
+from typing import get_args
 
 import pytest
 import re2
@@ -21,7 +22,7 @@ from agentkit.policy import ToolPolicy, policy_of, with_policy
 from agentkit.tools import Match, NearMiss, Pattern, RegexExtractor
 from agentkit.tools.regex import extractor as extractor_module
 from agentkit.tools.regex import scanner as regex_match
-from agentkit.tools.regex.checks import luhn, mod97, uuid
+from agentkit.tools.regex.checks import CHECKS, CONVERTERS, CheckName, ConverterName, luhn, mod97, uuid
 from agentkit.tools.regex.text_view import View, folded, normalised, unwrapped
 
 URN = f"urn:{UUID}"
@@ -468,6 +469,11 @@ def test_checks(check: object, good: list[str], bad: list[str]) -> None:
     assert [check(value) for value in bad] == [False] * len(bad)
 
 
+def test_the_names_a_pattern_takes_are_those_of_the_checks_and_conversions() -> None:
+    assert get_args(CheckName) == tuple(CHECKS)
+    assert get_args(ConverterName) == tuple(CONVERTERS)
+
+
 def test_checks_of_one_uuid_version() -> None:
     seven = "019309c7-8e6a-7c3b-9d2e-1f4a5b6c7d8e"
     regex = "[0-9a-f-]{36}"
@@ -555,7 +561,7 @@ def test_patterns_too_large_for_a_common_prefilter_are_run_one_by_one(
     assert (scanner._prefilter is None) == (room == 1000)
     view = View("é" * 3000 + " K123")
     assert list(scanner.present(view)) == ([0, 1] if room == 1000 else [1])
-    assert [found[3] for found in scanner.scan(view).found] == ["K123"]
+    assert [found[3] for found in scanner.scan(view).accepted] == ["K123"]
 
 
 def test_a_prefilter_that_fails_on_a_text_does_not_hide_its_codes() -> None:
@@ -565,7 +571,7 @@ def test_a_prefilter_that_fails_on_a_text_does_not_hide_its_codes() -> None:
     failing.Add("never")
     failing.Compile()
     scanner._prefilter = failing
-    assert [found[3] for found in scanner.scan(View("K123")).found] == ["K123"]
+    assert [found[3] for found in scanner.scan(View("K123")).accepted] == ["K123"]
 
 
 def test_a_text_of_one_endless_word_is_scanned_once() -> None:
@@ -652,13 +658,17 @@ def test_a_text_over_the_limit(monkeypatch: pytest.MonkeyPatch) -> None:
         CODES.values("x" * 11)
 
 
+CHECK_NAMES = "give 'luhn', 'mod97', 'uuid', 'uuid4', 'uuid7' or 'isbn', a function, or None"
+
+
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
-        ({"name": ""}, "needs a name"),
-        ({"name": 3}, "needs a name, a text; got 3"),
-        ({"regex": ""}, "field 'regex', value '': it is empty"),
-        ({"regex": 5}, "field 'regex', value 5: it must be a text"),
+        ({"name": ""}, "pattern '', field 'name', value '': give a text that is not blank"),
+        ({"name": " "}, "pattern '', field 'name', value ' ': give a text that is not blank"),
+        ({"name": 3}, "pattern '3', field 'name', value 3: give a text that is not blank"),
+        ({"regex": ""}, "field 'regex', value '': it matches the empty text; ask for at least one character"),
+        ({"regex": 5}, "field 'regex', value 5: give a text"),
         ({"regex": "("}, r"field 'regex', value '\(': RE2 cannot read it: missing \)"),
         ({"regex": "a*"}, "field 'regex'.*matches the empty text"),
         ({"regex": "(?=a)b"}, r"RE2 does not have lookahead \(invalid perl operator: \(\?=\).*boundary"),
@@ -671,8 +681,8 @@ def test_a_text_over_the_limit(monkeypatch: pytest.MonkeyPatch) -> None:
         ({"regex": r"a\C"}, r"\\C matches half a character"),
         ({"regex": "a\ud800"}, "holds a lone surrogate"),
         ({"near": "("}, r"field 'near', value '\(': RE2 cannot read it"),
-        ({"near": ""}, "field 'near', value '': it is empty"),
-        ({"parameter": ""}, "field 'parameter', value '': it is empty"),
+        ({"near": ""}, "field 'near', value '': give a text that is not blank, or None"),
+        ({"parameter": ""}, "field 'parameter', value '': give a text that is not blank, or None"),
         ({"group": 1}, "field 'group', value 1: the regex has no such group; it has 0"),
         (
             {"regex": "(?P<id>a)", "group": "ids"},
@@ -680,32 +690,33 @@ def test_a_text_over_the_limit(monkeypatch: pytest.MonkeyPatch) -> None:
         ),
         ({"regex": "(a)", "group": "1"}, "field 'group', value '1'"),
         ({"group": True}, "field 'group', value True: give the number or the name"),
-        ({"template": ""}, "field 'template', value '': it is empty"),
+        ({"template": ""}, "field 'template', value '': give a text that is not blank, or None"),
         ({"template": "{id}"}, "field 'template', value '{id}': the regex has no group 'id'; it has 0"),
         ({"template": "{0.real}"}, "field 'template'.*not the name or number of a group"),
         ({"template": "{0:>9}"}, "field 'template'.*not the name or number of a group"),
         ({"template": "{0!r}"}, "field 'template'.*not the name or number of a group"),
         ({"template": "{}"}, "field 'template'.*not the name or number of a group"),
         ({"template": "{0"}, "field 'template'.*double any other brace"),
-        ({"boundary": "word"}, "field 'boundary', value 'word': write \"token\" or \"none\""),
-        ({"ignore_case": 1}, "field 'ignore_case', value 1: it must be true or false"),
-        ({"unique": "yes"}, "field 'unique', value 'yes': it must be true or false"),
+        ({"boundary": "word"}, "field 'boundary', value 'word': give 'token' or 'none'"),
+        ({"ignore_case": 1}, "field 'ignore_case', value 1: give true or false"),
+        ({"unique": "yes"}, "field 'unique', value 'yes': give true or false"),
         (
             {"normalize": ["nfc"]},
-            "field 'normalize', value 'nfc': no such step; choose from nfkc, hyphens, lower, upper",
+            r"field 'normalize', value \['nfc'\]: "
+            'give a list of texts out of "nfkc", "hyphens", "lower" and "upper"',
         ),
-        ({"normalize": "lower"}, "field 'normalize', value 'lower': it must be a list of texts"),
+        ({"normalize": "lower"}, "field 'normalize', value 'lower': give a list of texts out of"),
         ({"normalize": ["lower", "upper"]}, "lower and upper exclude each other"),
-        ({"validate": "iban"}, "field 'validate', value 'iban': no such check; choose from luhn, mod97, uuid"),
-        ({"validate": 5}, "field 'validate', value 5: give the name of a check"),
-        ({"context": "order"}, "field 'context', value 'order': it must be a list of texts"),
+        ({"validate": "iban"}, f"field 'validate', value 'iban': {CHECK_NAMES}"),
+        ({"validate": 5}, f"field 'validate', value 5: {CHECK_NAMES}"),
+        ({"context": "order"}, "field 'context', value 'order': give a list of texts"),
         ({"context": [" "]}, "field 'context'.*a word is empty"),
-        ({"context_chars": 0}, "field 'context_chars', value 0: it must be a whole number from 1"),
-        ({"priority": 1.5}, "field 'priority', value 1.5: it must be a whole number"),
-        ({"max_matches": 0}, "field 'max_matches', value 0: it must be a whole number from 1"),
-        ({"max_matches": True}, "field 'max_matches', value True: it must be a whole number"),
-        ({"description": None}, "field 'description', value None: it must be a text"),
-        ({"examples": [1]}, r"field 'examples', value \[1\]: it must be a list of texts"),
+        ({"context_chars": 0}, "field 'context_chars', value 0: give a whole number from 1"),
+        ({"priority": 1.5}, "field 'priority', value 1.5: give a whole number"),
+        ({"max_matches": 0}, "field 'max_matches', value 0: give a whole number from 1"),
+        ({"max_matches": True}, "field 'max_matches', value True: give a whole number from 1, or None"),
+        ({"description": None}, "field 'description', value None: give a text"),
+        ({"examples": [1]}, r"field 'examples', value \[1\]: give a list of texts"),
         ({"examples": ["b"]}, "field 'examples', value 'b': nothing is found in it; mend the regex or the example"),
         (
             {"examples": ["xa"]},
@@ -725,11 +736,13 @@ def test_patterns_that_cannot_work_together() -> None:
     pattern = Pattern(name="p", regex="a")
     with pytest.raises(ConfigError, match="pattern 'p', field 'name', value 'p': two patterns have it"):
         RegexExtractor([pattern, pattern])
-    with pytest.raises(ConfigError, match="RegexExtractor got no pattern: give at least one"):
+    with pytest.raises(
+        ConfigError, match=r"RegexExtractor: patterns is \(\): give a list of Pattern, at least one: \[Pattern"
+    ):
         RegexExtractor([])
-    with pytest.raises(ConfigError, match="takes a list of Pattern, got Pattern"):
+    with pytest.raises(ConfigError, match=r"RegexExtractor: patterns is Pattern\(.*: give a list of Pattern"):
         RegexExtractor(pattern)  # type: ignore[arg-type]
-    with pytest.raises(ConfigError, match="takes Pattern objects, got 'a'"):
+    with pytest.raises(ConfigError, match=r"RegexExtractor: patterns is \('a',\): give a list of Pattern"):
         RegexExtractor(["a"])  # type: ignore[list-item]
 
 
@@ -747,11 +760,12 @@ GOOD = "[[pattern]]\nname = 'p'\nregex = 'a'\n"
         ("pattern = ['a']", r"pattern 1 is 'a'; write a \[\[pattern\]\] table"),
         ("[[patterns]]\nname = 'p'\n", "unknown key 'patterns'"),
         (GOOD + "regexp = 'b'\n", "pattern 'p', field 'regexp': no such field; choose from name, regex, parameter"),
-        (GOOD + "engine = 're'\n", "pattern 'p', field 'engine', value 're': write \"re2\" or \"regex\""),
+        (GOOD + "engine = 're'\n", "pattern 'p', field 'engine', value 're': give 're2' or 'regex'"),
         (GOOD + "[[pattern]]\nregex = 'b'\n", "pattern 2, field 'name': it is missing; write name"),
         ("[[pattern]]\nname = 'p'\n", "pattern 'p', field 'regex': it is missing"),
         (GOOD + "group = 2\n", "pattern 'p', field 'group', value 2"),
-        (GOOD + "ignore_case = 'yes'\n", "pattern 'p', field 'ignore_case', value 'yes': it must be true or false"),
+        (GOOD + "self = 2\n", "pattern 'p', field 'self': no such field"),
+        (GOOD + "ignore_case = 'yes'\n", "pattern 'p', field 'ignore_case', value 'yes': give true or false"),
         (GOOD + "examples = ['b']\n", "pattern 'p', field 'examples', value 'b': nothing is found"),
         (GOOD + GOOD, "pattern 'p', field 'name', value 'p': two patterns have it"),
         ("[[pattern]]\nname = 'p'\nregex = '(?=x)a'\n", "pattern 'p', field 'regex'.*RE2 does not have lookahead"),
@@ -801,7 +815,7 @@ def test_only_the_first_near_misses_are_told_and_the_others_are_counted() -> Non
 
 
 def test_no_parameter_may_be_called_warnings() -> None:
-    with pytest.raises(ConfigError, match="pattern 'p', field 'parameter', value 'warnings'.*take another"):
+    with pytest.raises(ConfigError, match="pattern 'p', field 'parameter', value 'warnings'.*use another"):
         one(regex="a", parameter="warnings")
 
 

@@ -6,6 +6,7 @@ import copy
 import pickle
 import runpy
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,8 @@ import pytest
 from support.product_codes import CODES, NMGS, OBJREF, UUID, one
 
 from agentkit.errors import ConfigError, InputError
-from agentkit.tools import Decision, Pattern, PatternTimeoutError, RegexExtractor
+from agentkit.tools import Decision, Pattern, PatternTimeoutError, RegexExtractor, TraceEntry
+from agentkit.tools.regex.scanner import Scanner
 from agentkit.tools.regex.text_view import View
 
 
@@ -187,9 +189,9 @@ def test_convert_rewrites_the_value_or_refuses_it() -> None:
 
 @pytest.mark.parametrize(
     ("convert", "message"),
-    [(lambda v: 1 / 0, "failed on '1' with ZeroDivisionError"), (lambda v: 3, "it returned 3 for '1'")],
+    [(lambda _: 1 / 0, "failed on '1' with ZeroDivisionError"), (lambda _: 3, "it returned 3 for '1'")],
 )
-def test_a_conversion_that_does_not_work_is_named(convert: Any, message: str) -> None:
+def test_a_conversion_that_does_not_work_is_named(convert: object, message: str) -> None:
     with pytest.raises(ConfigError, match=f"pattern 'p', field 'convert'.*{message}"):
         one(regex=r"\d", convert=convert).values("1")
 
@@ -238,28 +240,28 @@ def test_min_score_and_filler_come_from_the_file(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
-        ({"engine": "re"}, "field 'engine', value 're': write \"re2\" or \"regex\""),
-        ({"engine": 3}, "field 'engine', value 3: it must be a text"),
+        ({"engine": "re"}, "field 'engine', value 're': give 're2' or 'regex'"),
+        ({"engine": 3}, "field 'engine', value 3: give 're2' or 'regex'"),
         ({"regex": "(", "engine": "regex"}, "field 'regex', value '\\(': the package regex cannot read it: missing"),
         ({"regex": "a*", "engine": "regex"}, "matches the empty text"),
         ({"regex": "(?=a)b"}, 'RE2 does not have lookahead.*else set engine = "regex"'),
         ({"regex": r"(a)\1"}, 'RE2 does not have back-references.*or set engine = "regex"'),
         ({"regex": "(?<=a)b", "engine": "regex", "group": 1}, "field 'group', value 1: the regex has no such group"),
-        ({"timeout_s": 0}, "field 'timeout_s', value 0: it must be above 0 seconds"),
-        ({"timeout_s": "1"}, "field 'timeout_s', value '1': it must be a number"),
-        ({"timeout_s": float("nan")}, "field 'timeout_s', value nan: it must be a number"),
-        ({"timeout_s": True}, "field 'timeout_s', value True: it must be a number"),
-        ({"score": 1.1}, "field 'score', value 1.1: it must be from 0 to 1"),
-        ({"score": -0.1}, "field 'score', value -0.1: it must be from 0 to 1"),
+        ({"timeout_s": 0}, "field 'timeout_s', value 0: give a number above 0"),
+        ({"timeout_s": "1"}, "field 'timeout_s', value '1': give a number above 0"),
+        ({"timeout_s": float("nan")}, "field 'timeout_s', value nan: give a number above 0"),
+        ({"timeout_s": True}, "field 'timeout_s', value True: give a number above 0"),
+        ({"score": 1.1}, "field 'score', value 1.1: give a number from 0 to 1"),
+        ({"score": -0.1}, "field 'score', value -0.1: give a number from 0 to 1"),
         ({"context_score": 0.5}, "field 'context_score', value 0.5: there are no context words"),
         ({"glue": "a."}, "field 'glue', value 'a.': give punctuation"),
         ({"glue": " "}, "field 'glue', value ' ': give punctuation"),
         ({"glue": ".", "boundary": "none"}, "field 'glue', value '.': it needs boundary = \"token\""),
-        ({"glue": None}, "field 'glue', value None: it must be a text"),
-        ({"deny": "a"}, "field 'deny', value 'a': it must be a list of texts"),
-        ({"convert": "upper"}, "field 'convert', value 'upper': no such conversion; choose from compact, ip"),
-        ({"convert": 3}, "field 'convert', value 3: give the name of a conversion"),
-        ({"id": 3}, "field 'id', value 3: it must be a text"),
+        ({"glue": None}, "field 'glue', value None: give a text"),
+        ({"deny": "a"}, "field 'deny', value 'a': give a list of texts"),
+        ({"convert": "upper"}, "field 'convert', value 'upper': give 'compact' or 'ip', a function, or None"),
+        ({"convert": 3}, "field 'convert', value 3: give 'compact' or 'ip', a function, or None"),
+        ({"id": 3}, "field 'id', value 3: give a text"),
     ],
 )
 def test_a_field_that_cannot_work(fields: dict[str, Any], message: str) -> None:
@@ -269,7 +271,7 @@ def test_a_field_that_cannot_work(fields: dict[str, Any], message: str) -> None:
 
 
 @pytest.mark.parametrize("score", [-1, 2, "1", True, None])
-def test_a_min_score_that_cannot_work(score: Any) -> None:
+def test_a_min_score_that_cannot_work(score: object) -> None:
     with pytest.raises(ConfigError, match="min_score is .*: give a number from 0 to 1"):
         RegexExtractor(CODES.patterns, min_score=score)
 
@@ -296,14 +298,15 @@ def test_a_trace_tells_every_candidate_and_why() -> None:
         ),
         ("rejected", "objref", 126, "has more letters or digits before it"),
     ]
-    for decision in CODES.trace(text):
-        assert isinstance(decision, Decision)
-        assert decision.raw == text[decision.start : decision.end]
+    assert Decision is TraceEntry
+    for entry in CODES.trace(text):
+        assert isinstance(entry, TraceEntry)
+        assert entry.raw == text[entry.start : entry.end]
     assert str(CODES.trace(OBJREF)[0]) == f"     0-16  found           objref: '{OBJREF}'"
 
 
 def test_a_trace_names_the_rule_that_decided_an_overlap() -> None:
-    def rule(**second: Any) -> str:
+    def rule(**second: object) -> str:
         first = Pattern(name="first", regex="b c")
         (lost,) = [
             d for d in RegexExtractor([first, Pattern(name="second", **second)]).trace("a b c") if d.outcome != "found"
@@ -367,7 +370,7 @@ def test_a_column_becomes_a_column_for_each_parameter() -> None:
         (3, "A column of texts is needed, not int"),
     ],
 )
-def test_what_is_no_column_of_texts(texts: Any, message: str) -> None:
+def test_what_is_no_column_of_texts(texts: object, message: str) -> None:
     for method in (CODES.frame, CODES.columns):
         with pytest.raises(InputError, match=message):
             method(texts)
@@ -431,7 +434,7 @@ def test_a_match_of_a_thousand_characters_is_still_taken_apart_and_one_more_is_n
 
 
 def test_of_two_claims_to_one_place_the_larger_is_told_wherever_it_stands() -> None:
-    def never(value: str) -> bool:
+    def never(_: str) -> bool:
         return False
 
     def told(*regexes: str) -> list[str]:
@@ -470,10 +473,24 @@ def test_a_match_that_ends_where_another_begins_does_not_overlap_it() -> None:
     assert [(m.raw, m.start) for m in RegexExtractor(every).extract("aabbaa")] == [("aa", 0), ("bb", 2), ("aa", 4)]
 
 
+def test_a_pattern_that_the_prefilter_rules_out_is_not_run() -> None:
+    scanner = Scanner([Pattern(name="absent", regex=r"Z\d"), Pattern(name="code", regex=r"K\d")])
+    absent, code = scanner.compiled
+    scanner.compiled = (replace(absent, regex=None), code)  # running it would be an error
+    assert [value for *_, value, _ in scanner.scan(View("K1 Z")).accepted] == ["K1"]
+    with pytest.raises(AttributeError):
+        scanner.scan(View("K1 Z9"))
+
+
+def test_a_code_in_plain_characters_has_no_warning_in_any_text() -> None:
+    assert [match.warnings for match in CODES.extract(f"é {UUID}, {OBJREF}")] == [(), ()]
+    assert [match.warnings for match in one(regex="é+").extract("é")] == [()], "it is what the pattern asks for"
+
+
 def test_views_are_shared_and_each_pattern_sees_its_own() -> None:
     scanner = CODES._scanner
     view = View(f"{UUID.replace('-', chr(0x2011))} {OBJREF}")
-    assert [found[2] for found in scanner.scan(view).found] == [0, 2]
+    assert [found[2] for found in scanner.scan(view).accepted] == [0, 2]
 
 
 # --- patterns made to hang a backtracking engine --------------------------------------------------------------------
