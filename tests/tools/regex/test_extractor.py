@@ -19,7 +19,7 @@ from agentkit.errors import ConfigError, InputError
 from agentkit.policy import ToolPolicy, policy_of, with_policy
 from agentkit.tools import Match, NearMiss, Pattern, RegexExtractor
 from agentkit.tools.regex import extractor as extractor_module
-from agentkit.tools.regex import scanner as regex_match
+from agentkit.tools.regex import scanner as scanner_module
 from agentkit.tools.regex.checks import CHECKS, CONVERTERS, CheckName, ConverterName, luhn, mod97, uuid
 from agentkit.tools.regex.text_view import View, folded, normalised, unwrapped
 
@@ -567,8 +567,8 @@ def test_anchors_and_dots_see_the_whole_text() -> None:
 def test_patterns_too_large_for_a_common_prefilter_are_run_one_by_one(
     monkeypatch: pytest.MonkeyPatch, room: int
 ) -> None:
-    monkeypatch.setattr(regex_match, "_PREFILTER_BYTES", room)
-    scanner = regex_match.Scanner([Pattern(name="wide", regex="W[^x]{900}"), Pattern(name="code", regex=r"K\d{3}")])
+    monkeypatch.setattr(scanner_module, "_PREFILTER_BYTES", room)
+    scanner = scanner_module.Scanner([Pattern(name="wide", regex="W[^x]{900}"), Pattern(name="code", regex=r"K\d{3}")])
     assert (scanner._prefilter is None) == (room == 1000)
     view = View("é" * 3000 + " K123")
     assert list(scanner.present(view)) == ([0, 1] if room == 1000 else [1])
@@ -576,7 +576,7 @@ def test_patterns_too_large_for_a_common_prefilter_are_run_one_by_one(
 
 
 def test_a_prefilter_that_fails_on_a_text_does_not_hide_its_codes() -> None:
-    scanner = regex_match.Scanner([Pattern(name="other", regex="Z9"), Pattern(name="code", regex=r"K\d{3}")])
+    scanner = scanner_module.Scanner([Pattern(name="other", regex="Z9"), Pattern(name="code", regex=r"K\d{3}")])
     # A set that says nothing of its always-matching last member, as RE2 does when it runs out of memory.
     failing = re2.Set.SearchSet()
     failing.Add("never")

@@ -495,7 +495,7 @@ def test_a_code_in_plain_characters_has_no_warning_in_any_text() -> None:
 
 
 def test_views_are_shared_and_each_pattern_sees_its_own() -> None:
-    scanner = CODES._scanner
+    scanner = Scanner(CODES.patterns)
     view = View(f"{UUID.replace('-', chr(0x2011))} {OBJREF}")
     assert [found[2] for found in scanner.scan(view).accepted] == [0, 2]
 
