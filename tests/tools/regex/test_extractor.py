@@ -541,6 +541,13 @@ def test_max_matches_and_what_it_leaves_out() -> None:
     assert reasons(extractor, "1 1 2 3") == [("p", "3", "comes after the 2 matches that max_matches allows")]
 
 
+def test_what_comes_after_a_match_over_the_limit_is_still_found() -> None:
+    patterns = [Pattern(name="digit", regex=r"\d", max_matches=1), Pattern(name="word", regex="w+")]
+    extractor = RegexExtractor(patterns)
+    assert extractor.values("1 2 w 3 ww") == {"digit": ["1"], "word": ["w", "ww"]}
+    assert [miss.raw for miss in extractor.near_misses("1 2 w 3 ww")] == ["2", "3"]
+
+
 def test_patterns_may_share_a_parameter_and_keys_keep_declared_order() -> None:
     extractor = RegexExtractor(
         [
