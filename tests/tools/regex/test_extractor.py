@@ -515,6 +515,18 @@ def test_near_is_only_ever_a_near_miss() -> None:
     ]
 
 
+def test_a_token_is_one_near_miss_and_those_beside_and_behind_it_are_others() -> None:
+    odd = "has U+0661 ARABIC-INDIC DIGIT ONE where the pattern asks for another character"
+    one_digit, two_digits = one(regex=r"#\d"), one(regex=r"\d\d")
+    assert reasons(one_digit, "#\u0661#\u0661") == [("p", "#\u0661", odd), ("p", "#\u0661", odd)]
+    assert reasons(two_digits, "\u0661" * 4 + " \u0661\u0661") == [
+        ("p", "\u0661" * 4, odd),
+        ("p", "\u0661\u0661", odd),
+    ]
+    near = one(regex=r"#\d\d", near=r"#?\d")
+    assert [raw for _, raw, _ in reasons(near, "#1#2 345, 6")] == ["#1", "#2", "345", "6"]
+
+
 def test_overlaps_go_by_priority_then_length_then_order() -> None:
     def winner(**priorities: int) -> list[str]:
         regexes = {"short": "b c", "long": "a b", "longer": "b c d", "again": "b c d"}

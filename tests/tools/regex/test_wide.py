@@ -170,6 +170,8 @@ def test_an_endless_token_is_told_once() -> None:
     # Widening each of its parts to the whole would be quadratic.
     text = "1." * 50_000 + "1"
     assert reasons(one(regex=r"\d\.\d", glue="."), text) == [(text, "has more letters or digits after it")]
+    odd = "\u0661" * 50_000
+    assert [raw for raw, _ in reasons(one(regex=r"\d\d"), odd)] == [odd]
 
 
 # --- deny, convert, scores -----------------------------------------------------------------------------------------
