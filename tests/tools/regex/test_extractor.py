@@ -588,7 +588,7 @@ def test_patterns_too_large_for_a_common_prefilter_are_run_one_by_one(
 ) -> None:
     monkeypatch.setattr(scanner_module, "_PREFILTER_BYTES", room)
     scanner = scanner_module.Scanner([Pattern(name="wide", regex="W[^x]{900}"), Pattern(name="code", regex=r"K\d{3}")])
-    assert (scanner._prefilter is None) == (room == 1000)
+    assert (scanner.prefilter is None) == (room == 1000)
     view = View("é" * 3000 + " K123")
     assert list(scanner.present(view)) == ([0, 1] if room == 1000 else [1])
     assert [found[3] for found in scanner.scan(view).accepted] == ["K123"]
@@ -600,7 +600,7 @@ def test_a_prefilter_that_fails_on_a_text_does_not_hide_its_codes() -> None:
     failing = re2.Set.SearchSet()
     failing.Add("never")
     failing.Compile()
-    scanner._prefilter = failing
+    scanner.prefilter = failing
     assert [found[3] for found in scanner.scan(View("K123")).accepted] == ["K123"]
 
 
