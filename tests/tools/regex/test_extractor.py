@@ -175,6 +175,12 @@ def test_a_code_broken_over_a_line_is_a_near_miss_and_never_joined(code: str, wr
     assert [(miss.raw, miss.reason) for miss in CODES.near_misses(text)] == [(raw, "is broken over a line")]
 
 
+def test_what_is_glued_is_not_a_code_broken_over_a_line() -> None:
+    extractor = one(regex=r"K\d{4}")
+    assert [reason for *_, reason in reasons(extractor, "K12\n34")] == ["is broken over a line"]
+    assert reasons(extractor, "xK12\n34") == reasons(extractor, "K12\n345") == []
+
+
 def test_codes_on_lines_of_their_own_are_no_near_misses() -> None:
     text = "\n".join([NMGS, OBJREF, UUID, URN, OBJREF])
     assert CODES.values(text) == {"uuid": [UUID], "nmgs": [NMGS], "objref": [OBJREF], "urn": [URN]}
