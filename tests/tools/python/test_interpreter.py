@@ -43,7 +43,7 @@ def weak():
 
 
 def gone(pid: int) -> bool:
-    """Whether the process ends soon (a zombie that its own parent has yet to reap has ended)."""
+    """True if the process ends soon; a zombie that its parent has yet to reap has ended."""
     for _ in range(500):
         try:
             if Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z":

@@ -173,7 +173,7 @@ def children():
 
 
 def in_the_end(holds):
-    """Whether it comes to hold: the kernel takes a moment to clear up."""
+    """True if it comes to hold: the kernel takes a moment to clean up."""
     for _ in range(1000):
         if holds():
             return True

@@ -585,7 +585,7 @@ def test_the_doctor_says_what_holds(capsys, monkeypatch, tmp_path):
 
 
 def decide(program, number, args=(), architecture="x86_64"):
-    """What the kernel would do: a machine for the few instructions the filters are made of."""
+    """Return the kernel's decision: a machine for the few instructions of the filters."""
     data = {0: number, 4: seccomp_rules.ARCHITECTURES[architecture]}
     data |= {16 + 8 * index: value for index, value in enumerate((*args, *[0] * 6)[:6])}
     at, register = 0, 0
