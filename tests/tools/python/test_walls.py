@@ -557,7 +557,8 @@ def fickle(monkeypatch, tmp_path):
     monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
 
 
-def test_a_sandbox_that_fails_when_it_matters_is_never_silent(fickle):
+@pytest.mark.usefixtures("fickle")
+def test_a_sandbox_that_fails_when_it_matters_is_never_silent():
     with PythonInterpreter() as python:
         isolation = python.execute("1").isolation
         assert (isolation.level, isolation.missing) == (
@@ -662,7 +663,7 @@ exec setpriv --reuid=65534 --regid=65534 --clear-groups "$@"
 
 
 @pytest.mark.parametrize("level", ["L2", "L3"])
-def test_as_an_ordinary_user(tmp_path_factory, level):
+def test_as_an_ordinary_user(level):
     need(level)
     if os.geteuid() != 0:
         pytest.skip("this is one: the other tests show it")
