@@ -16,7 +16,7 @@ from support.processes import children
 
 from agentkit.tools import PythonInterpreter
 from agentkit.tools.python.execution import Execution, Isolation
-from agentkit.tools.python.host.frames import MAX_FRAME_BYTES, FrameError, FrameReader, Hello, Reply, decode
+from agentkit.tools.python.host.frames import MAX_FRAME_BYTES, CellReply, FrameError, FrameReader, Hello, decode
 
 AT_EACH_LEVEL = pytest.mark.parametrize("level", ["L1", "L2", "L3"])
 REPLY = {
@@ -83,13 +83,13 @@ def frames_are_cut_as_they_should(parts):
 
 
 def a_frame_is_taken_or_refused(body):
-    for kind in (Hello, Reply):
+    for kind in (Hello, CellReply):
         try:
             frame = decode(body, kind)
         except FrameError:
             continue
         frame.model_dump_json().encode("utf-8")
-        if isinstance(frame, Reply):
+        if isinstance(frame, CellReply):
             done = Execution(
                 ok=frame.ok,
                 value=frame.value,
