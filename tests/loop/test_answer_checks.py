@@ -41,6 +41,13 @@ def test_an_answer_that_does_not_fit_is_shown_to_the_model():
     assert [bool(tools) for tools in offered] == [True, True, False, False]
 
 
+def test_what_does_not_fit_stands_before_what_is_said_of_it():
+    chat = ScriptedChat(["It is three.", " ", '{"total": 3}'])
+    Agent(model=chat, output=Sum).run("1 + 2?")
+    assert [message.type for message in chat.requests[2].messages] == ["human", "ai", "human", "human"]
+    assert chat.requests[2].messages[1].text == "It is three.", "an empty answer is not sent back: Cohere refuses it"
+
+
 def test_it_is_shown_twice_at_most_and_nothing_is_lost():
     turn, _, _ = run(["no", "no", "still no"], output=Sum)
     assert (turn.stop_reason, turn.output, turn.data) == ("invalid_output", "still no", None)

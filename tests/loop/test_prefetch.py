@@ -139,6 +139,22 @@ def test_the_model_asks_for_the_same_call_again_and_is_given_the_stored_result()
     assert [m.content for m in chat.requests[1].messages if isinstance(m, ToolMessage)] == ["[1]", "[1]", "[2]"]
 
 
+def test_a_call_is_compared_with_every_prefetched_one():
+    runs = []
+
+    def numbered(name):
+        def find(text: str) -> str:
+            runs.append(name)
+            return f"found by {name}"
+
+        return tool(name, description="Find codes.")(find)
+
+    chat = ScriptedChat([reply(calls=[("second", {"text": "q"})]), "done"])
+    turn = Agent(model=chat, prefetch=[numbered("first"), numbered("second")]).run("q")
+    assert runs == ["first", "second"]
+    assert turn.steps[-1].observation == "found by second"
+
+
 @pytest.mark.parametrize("copied", [QUERIES[0], f'  "{QUERIES[0]}" ', QUERIES[0].replace(" ", "\n")])
 def test_a_copy_of_the_question_runs_on_the_users_own_words(copied):
     chat = ScriptedChat([reply(calls=[("regex_extractor", {"user_query": copied})]), reply("done")])

@@ -99,6 +99,7 @@ def test_bad_lines_are_named_by_number(memory, exported):
         second.replace('"number": 2', '"number": 3'),
         second.replace('"stop_reason":"interrupted"', '"stop_reason":"bored"', 1),
         first,
+        "a sixth one",
         other,
     ]
     with pytest.raises(InputError) as caught:
