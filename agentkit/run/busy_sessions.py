@@ -16,12 +16,17 @@ closes a dropped generator in its next round, so only a blocked loop comes near 
 
 
 class BusySessions:
-    """The sessions an agent runs at the moment. Used from several threads."""
+    """The sessions an agent runs at the moment. Used from several threads.
+
+    Attributes:
+        running: Their names.
+        left: Those of them whose stream was left by a bare ``break`` and is not closed yet.
+    """
 
     def __init__(self) -> None:
         """Begin with none."""
-        self._running: set[str] = set()
-        self._dropped: set[str] = set()
+        self.running: set[str] = set()
+        self.left: set[str] = set()
         self._lock = threading.Lock()
 
     @contextmanager
@@ -32,24 +37,24 @@ class BusySessions:
             SessionBusyError: It is held already.
         """
         with self._lock:
-            if session in self._running:
+            if session in self.running:
                 raise SessionBusyError(
                     f"Session {shorten(session)!r} is running already: wait for its answer, or use another session."
                 )
-            self._running.add(session)
+            self.running.add(session)
         try:
             yield
         finally:
-            self._dropped.discard(session)
-            self._running.discard(session)
+            self.left.discard(session)
+            self.running.discard(session)
 
     def dropped(self, session: str) -> None:
         """Note that the stream that holds the session was left by a bare ``break``: the event loop will close it."""
-        self._dropped.add(session)
+        self.left.add(session)
 
     async def closed(self, session: str) -> None:
         """Wait until a dropped stream of the session is closed."""
         for _ in range(CLOSING_CHECKS):
-            if session not in self._dropped:
+            if session not in self.left:
                 return
             await asyncio.sleep(0.001)
