@@ -314,3 +314,17 @@ def test_one_model_in_several_event_loops():
             loop.run_until_complete(http.aclose())
             loop.run_until_complete(asyncio.sleep(0))
             loop.close()
+
+
+def test_a_redirect_is_followed_in_every_event_loop():
+    with CohereServer([reply(status=307, headers={"Location": "/v2/chat"}), "One."] * 3) as server:
+        model = chat(server)
+        assert model.invoke(QUESTION).text == "One."
+        for _ in range(2):
+            assert asyncio.run(model.ainvoke(QUESTION)).text == "One."
+
+
+def test_a_stream_that_only_the_client_can_end_is_left_after_its_last_event(collect):
+    with EventServer(lambda send: send(sse(START, text("One"), END) + DONE)) as server:
+        assert said(collect(chat(server))) == "One"
+        assert server.gone.wait(WAIT_S), "the server was not made to wait until it gave up"

@@ -69,6 +69,23 @@ def test_what_stays_wrong_is_not_tried_again(ask, time, status):
     assert "tries" not in str(told.value)
 
 
+@pytest.mark.parametrize(
+    ("status", "hint"),
+    [
+        (400, "request"),
+        (401, "COHERE_API_KEY"),
+        (403, "this key"),
+        (404, "CO_API_URL"),
+        (422, "request"),
+        (429, "rate limit"),
+    ],
+)
+def test_each_status_says_what_to_do_next(time, status, hint):
+    model_error = pytest.raises(ModelError, match=rf"status {status}: no\..* Next: .*{hint}")
+    with CohereServer([reply(status=status, body={"message": "no."})]) as server, model_error:
+        chat(server, retry=RetryPolicy(max_tries=1), timing=time.timing).invoke(QUESTION)
+
+
 def test_the_last_error_says_how_many_tries_there_were(ask, time):
     script = [reply(status=503, body={"message": "busy"})] * 3
     with CohereServer(script) as server:
@@ -207,6 +224,17 @@ def test_traces_do_not_hold_what_belongs_to_one_call():
     assert model._get_llm_string(**kwargs) == model._get_llm_string(seed=3)
 
 
+@pytest.mark.parametrize("way", ["invoke", "stream"])
+def test_a_calls_own_timeout_replaces_the_models(way):
+    with CohereServer([reply("late", delay_s=1)]) as server:
+        model = chat(server, retry=RetryPolicy(max_tries=1), timeout_seconds=0.2)
+        options = {"timeout_in_seconds": 20}
+        if way == "invoke":
+            assert model.invoke(QUESTION, request_options=options).text == "late"
+        else:
+            assert "".join(chunk.text for chunk in model.stream(QUESTION, request_options=options)) == "late"
+
+
 # --- the policy -----------------------------------------------------------------------------------------------
 
 
@@ -218,6 +246,10 @@ def test_waits_grow_and_stay_within_bounds(seed, tries, jitter, base_s, max_s):
     assert whole * (1 - jitter) <= wait * (1 + 1e-9) and wait <= whole * (1 + 1e-9)
     assert wait == policy.wait_s(tries), "the seed decides"
     assert policy.wait_s(tries, retry_after_s=3.5) == 3.5
+
+
+def test_the_waits_of_the_default_policy():
+    assert [RetryPolicy(jitter=0).wait_s(failed) for failed in (1, 2, 3, 8, 20)] == [0.5, 1, 2, 60, 60]
 
 
 def test_the_random_part_differs_from_seed_to_seed_and_try_to_try():

@@ -68,7 +68,7 @@ class Scanner:
         self.compiled = tuple(Compiled.make(pattern, order) for order, pattern in enumerate(self.patterns))
         self._filtered = tuple(c.order for c in self.compiled if c.pattern.engine == "re2")
         self._unfiltered = [c.order for c in self.compiled if c.pattern.engine != "re2"]
-        self._prefilter = _prefilter([self.patterns[order] for order in self._filtered])
+        self.prefilter = _prefilter([self.patterns[order] for order in self._filtered])
 
     def __reduce__(self) -> tuple[type[Scanner], tuple[tuple[Pattern, ...], float]]:
         """Copy and pickle by compiling again, since an RE2 set cannot be pickled."""
@@ -77,9 +77,9 @@ class Scanner:
     def present(self, view: View) -> Iterable[int]:
         """Return the indexes of the patterns that match somewhere in `view`, found in one pass for all of them."""
         everything = range(len(self.patterns))
-        if self._prefilter is None:
+        if self.prefilter is None:
             return everything
-        hits = self._prefilter.Match(view.data)
+        hits = self.prefilter.Match(view.data)
         # The set's last member matches any text. If it is missing, RE2 ran out of memory and the answer is worthless.
         if not hits or len(self._filtered) not in hits:
             return everything

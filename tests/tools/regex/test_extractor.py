@@ -21,7 +21,7 @@ from agentkit.errors import ConfigError, InputError
 from agentkit.policy import ToolPolicy, policy_of, with_policy
 from agentkit.tools import Match, NearMiss, Pattern, RegexExtractor
 from agentkit.tools.regex import extractor as extractor_module
-from agentkit.tools.regex import scanner as regex_match
+from agentkit.tools.regex import scanner as scanner_module
 from agentkit.tools.regex.checks import CHECKS, CONVERTERS, CheckName, ConverterName, luhn, mod97, uuid
 from agentkit.tools.regex.text_view import View, folded, normalised, unwrapped
 
@@ -162,6 +162,12 @@ def test_a_code_broken_over_a_line_is_a_near_miss_and_never_joined(code: str, wr
     text = f"Voilà {raw} end"
     assert CODES.values(text) == {}
     assert [(miss.raw, miss.reason) for miss in CODES.near_misses(text)] == [(raw, "is broken over a line")]
+
+
+def test_what_is_glued_is_not_a_code_broken_over_a_line() -> None:
+    extractor = one(regex=r"K\d{4}")
+    assert [reason for *_, reason in reasons(extractor, "K12\n34")] == ["is broken over a line"]
+    assert reasons(extractor, "xK12\n34") == reasons(extractor, "K12\n345") == []
 
 
 def test_codes_on_lines_of_their_own_are_no_near_misses() -> None:
@@ -504,6 +510,18 @@ def test_near_is_only_ever_a_near_miss() -> None:
     ]
 
 
+def test_a_token_is_one_near_miss_and_those_beside_and_behind_it_are_others() -> None:
+    odd = "has U+0661 ARABIC-INDIC DIGIT ONE where the pattern asks for another character"
+    one_digit, two_digits = one(regex=r"#\d"), one(regex=r"\d\d")
+    assert reasons(one_digit, "#\u0661#\u0661") == [("p", "#\u0661", odd), ("p", "#\u0661", odd)]
+    assert reasons(two_digits, "\u0661" * 4 + " \u0661\u0661") == [
+        ("p", "\u0661" * 4, odd),
+        ("p", "\u0661\u0661", odd),
+    ]
+    near = one(regex=r"#\d\d", near=r"#?\d")
+    assert [raw for _, raw, _ in reasons(near, "#1#2 345, 6")] == ["#1", "#2", "345", "6"]
+
+
 def test_overlaps_go_by_priority_then_length_then_order() -> None:
     def winner(**priorities: int) -> list[str]:
         regexes = {"short": "b c", "long": "a b", "longer": "b c d", "again": "b c d"}
@@ -528,6 +546,13 @@ def test_max_matches_and_what_it_leaves_out() -> None:
     extractor = one(regex=r"\d", max_matches=2)
     assert extractor.values("1 1 2 3") == {"p": ["1", "2"]}
     assert reasons(extractor, "1 1 2 3") == [("p", "3", "comes after the 2 matches that max_matches allows")]
+
+
+def test_what_comes_after_a_match_over_the_limit_is_still_found() -> None:
+    patterns = [Pattern(name="digit", regex=r"\d", max_matches=1), Pattern(name="word", regex="w+")]
+    extractor = RegexExtractor(patterns)
+    assert extractor.values("1 2 w 3 ww") == {"digit": ["1"], "word": ["w", "ww"]}
+    assert [miss.raw for miss in extractor.near_misses("1 2 w 3 ww")] == ["2", "3"]
 
 
 def test_patterns_may_share_a_parameter_and_keys_keep_declared_order() -> None:
@@ -556,21 +581,21 @@ def test_anchors_and_dots_see_the_whole_text() -> None:
 def test_patterns_too_large_for_a_common_prefilter_are_run_one_by_one(
     monkeypatch: pytest.MonkeyPatch, room: int
 ) -> None:
-    monkeypatch.setattr(regex_match, "_PREFILTER_BYTES", room)
-    scanner = regex_match.Scanner([Pattern(name="wide", regex="W[^x]{900}"), Pattern(name="code", regex=r"K\d{3}")])
-    assert (scanner._prefilter is None) == (room == 1000)
+    monkeypatch.setattr(scanner_module, "_PREFILTER_BYTES", room)
+    scanner = scanner_module.Scanner([Pattern(name="wide", regex="W[^x]{900}"), Pattern(name="code", regex=r"K\d{3}")])
+    assert (scanner.prefilter is None) == (room == 1000)
     view = View("é" * 3000 + " K123")
     assert list(scanner.present(view)) == ([0, 1] if room == 1000 else [1])
     assert [found[3] for found in scanner.scan(view).accepted] == ["K123"]
 
 
 def test_a_prefilter_that_fails_on_a_text_does_not_hide_its_codes() -> None:
-    scanner = regex_match.Scanner([Pattern(name="other", regex="Z9"), Pattern(name="code", regex=r"K\d{3}")])
+    scanner = scanner_module.Scanner([Pattern(name="other", regex="Z9"), Pattern(name="code", regex=r"K\d{3}")])
     # A set that says nothing of its always-matching last member, as RE2 does when it runs out of memory.
     failing = re2.Set.SearchSet()
     failing.Add("never")
     failing.Compile()
-    scanner._prefilter = failing
+    scanner.prefilter = failing
     assert [found[3] for found in scanner.scan(View("K123")).accepted] == ["K123"]
 
 

@@ -163,6 +163,8 @@ def test_an_endless_token_is_told_once() -> None:
     # Widening each of its parts to the whole would be quadratic.
     text = "1." * 50_000 + "1"
     assert reasons(one(regex=r"\d\.\d", glue="."), text) == [(text, "has more letters or digits after it")]
+    odd = "\u0661" * 50_000
+    assert [raw for raw, _ in reasons(one(regex=r"\d\d"), odd)] == [odd]
 
 
 # --- deny, convert, scores -----------------------------------------------------------------------------------------
@@ -488,7 +490,7 @@ def test_a_code_in_plain_characters_has_no_warning_in_any_text() -> None:
 
 
 def test_views_are_shared_and_each_pattern_sees_its_own() -> None:
-    scanner = CODES._scanner
+    scanner = Scanner(CODES.patterns)
     view = View(f"{UUID.replace('-', chr(0x2011))} {OBJREF}")
     assert [found[2] for found in scanner.scan(view).accepted] == [0, 2]
 
