@@ -11,7 +11,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from types import ModuleType
+from typing import TYPE_CHECKING
 
 from agentkit.errors import ConfigError
 
@@ -68,7 +69,7 @@ def recorded(script: str | os.PathLike[str]) -> Iterator[Recording]:
         yield recording
 
 
-def _load(name: str) -> Any:
+def _load(name: str) -> ModuleType:
     """Return the script as a module: in a wheel it lies inside the package, in a checkout beside it."""
     here = Path(__file__).resolve().parent
     for folder in (here / "examples", here.parent / "examples"):

@@ -20,7 +20,7 @@ NO_SERVER = (
 
 @pytest.fixture(scope="session")
 def postgres_server() -> Iterator[str]:
-    """The URL of a server: the one in AGENTKIT_TEST_POSTGRES_URL, else one that lives as long as this run."""
+    """Yield the URL of a server: that of AGENTKIT_TEST_POSTGRES_URL, else of one that lives as long as this run."""
     given = os.environ.get("AGENTKIT_TEST_POSTGRES_URL")
     if given:
         yield given
@@ -60,7 +60,7 @@ def postgres_server() -> Iterator[str]:
 
 @pytest.fixture
 def postgres_url(postgres_server: str) -> Iterator[str]:
-    """The URL of an empty database of its own."""
+    """Yield the URL of an empty database for one test."""
     from sqlalchemy import create_engine, make_url, text
 
     name = f"agentkit_test_{os.getpid()}_{time.monotonic_ns()}"
@@ -77,7 +77,7 @@ def postgres_url(postgres_server: str) -> Iterator[str]:
 
 @pytest.fixture(params=["file", "process", pytest.param("postgres", marks=pytest.mark.postgres)])
 def memory_place(request, tmp_path):
-    """Where a memory can be: what to give `Memory` for it."""
+    """Return each place a memory can be in, as the argument of `Memory`."""
     if request.param == "postgres":
         return request.getfixturevalue("postgres_url")
     return tmp_path / "m.db" if request.param == "file" else None

@@ -1,6 +1,6 @@
-"""The program the cases attack: it holds an interpreter and is asked for one case a line, on its standard input.
+"""The program that the cases attack: it holds an interpreter and reads one case a line from its standard input.
 
-``python -m abuse.host LEVEL SMALL``: SMALL says whether TMPDIR is a small file system of the suite's own.
+``python -m abuse.host LEVEL SMALL``: SMALL is ``small`` if TMPDIR is a small file system of the suite.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ def use(os):
 
 
 class Host:
-    """An interpreter at one level, and what lies outside it."""
+    """An interpreter at one level, and the things outside it."""
 
     def __init__(self, level: str, small: bool) -> None:
         self.level, self.small = level, small
@@ -59,13 +59,13 @@ class Host:
         self.python.close("first")
 
     def interpreter(self) -> PythonInterpreter:
-        """One at this host's level, and no other."""
+        """Return an interpreter at exactly this host's level."""
         return PythonInterpreter(
             [self.data], min_isolation=self.level, max_isolation=self.level, allow_weak=self.level == "L1"
         )
 
     def run(self, case: Case) -> dict[str, Any]:
-        """One case: what was seen from outside, and what the model was told."""
+        """Run one case; return what was seen from outside and what the model was told."""
         given = self.outside.begin() | {"level": self.level, "small": self.small}
         try:
             if case.kind == "downgrade":
@@ -115,7 +115,7 @@ class Host:
         }
 
     def effects(self, seen: list[Execution]) -> set[str]:
-        """What the code did: to what is outside, by its own account, or as a leak in what the model is shown."""
+        """Return what the code did: to the things outside, by its own words, or as a leak in what is shown."""
         found = self.outside.effects()
         for done in seen:
             everything = done.model_dump_json()
@@ -127,7 +127,7 @@ class Host:
         return found
 
     def left(self, done: Execution) -> set[str]:
-        """Whether processes the code started outlive its session; they are ended here, where they are its own."""
+        """Return ``{"orphan"}`` if processes that the code started outlive its session, and end them."""
         children = [int(pid) for pid in re.findall(r"^CHILD (\d+)$", done.stdout, re.MULTILINE)]
         left = [pid for pid in children if not _gone(pid)]
         for pid in left:
@@ -136,7 +136,7 @@ class Host:
         return {"orphan"} if left else set()
 
     def downgrade(self) -> dict[str, Any]:
-        """A level that cannot be had is refused, or told in the result; never lowered in silence."""
+        """Ask for a level that cannot be had: it must be refused or reported in the result, never lowered silently."""
         said, silent = "", False
         if self.level != "L3":
             try:
@@ -178,7 +178,7 @@ class Host:
         }
 
     def close(self) -> dict[str, Any]:
-        """End; what is left in the temporary folder, and which processes are left of this one's."""
+        """End; return what is left in the temporary folder, and which child processes."""
         self.python.close()
         self.outside.close()
         left = [path.name for path in Path(tempfile.gettempdir()).iterdir() if path.name.startswith("agentkit-python")]
@@ -202,7 +202,7 @@ def _descriptors() -> int:
 
 
 def _unplant() -> None:
-    """Should a wall not hold: the suite's own file is not left among the packages."""
+    """Remove the suite's file from the packages, should a wall have failed."""
     import sysconfig
 
     Path(sysconfig.get_path("purelib"), "agentkit_planted.txt").unlink(missing_ok=True)

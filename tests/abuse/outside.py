@@ -1,4 +1,4 @@
-"""What a case must not touch: files, listeners, a terminal and a process of the suite's own, seen from outside.
+"""The things a case must not touch: files, listeners, a terminal and a process of the suite, seen from outside.
 
 Everything lies below one temporary folder or on the loopback device; nothing else of the machine is looked at.
 """
@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 MEMORY_BYTES = 400 * 1024**2
-"""How much the host may grow by in one case: the artifacts of a call are 64 MiB at most."""
+"""Memory the host may grow by in one case: the artifacts of a call are 64 MiB at most."""
 
 
 class Outside:
@@ -53,7 +53,7 @@ class Outside:
         self.count = 0
 
     def begin(self) -> dict[str, Any]:
-        """Set everything up for a case; what the code is told."""
+        """Set everything up for a case and return what its code is given."""
         self.count += 1
         self.folder = self.place / f"case{self.count}"
         for name in (".ssh", ".git/hooks", "site"):
@@ -80,7 +80,7 @@ class Outside:
         }
 
     def effects(self) -> set[str]:
-        """What has been done to it: write, program, tcp, udp, unix, abstract, terminal, signal, host, memory."""
+        """Return what was done to it, of: write, program, tcp, udp, unix, abstract, terminal, signal, host, memory."""
         found = {name for name, listener in self.listeners.items() if _contacted(listener)}
         if select.select([self.master, self.slave], [], [], 0)[0]:
             found.add("terminal")
@@ -110,7 +110,7 @@ class Outside:
         return found
 
     def end(self) -> None:
-        """Remove what the case was given."""
+        """Remove what was set up for the case."""
         shutil.rmtree(self.folder)
 
     def close(self) -> None:

@@ -9,7 +9,7 @@ import tempfile
 import weakref
 from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePath
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeGuard
 
 from agentkit.base.text import shorten
 from agentkit.errors import ConfigError
@@ -66,7 +66,7 @@ def _refuse_unnamed(data: Sequence[Any]) -> None:
             )
 
 
-def _placed(folder: Path, name: Any, value: Any) -> Path:
+def _placed(folder: Path, name: object, value: Any) -> Path:
     if not isinstance(name, str) or not name or name != PurePath(name).name or name in (".", ".."):
         raise ConfigError(f"data has the name {shorten(repr(name))}: give the name of a file, without a folder.")
     if not _is_table(value):
@@ -92,7 +92,7 @@ def _placed(folder: Path, name: Any, value: Any) -> Path:
     return target
 
 
-def _is_table(value: Any) -> bool:
+def _is_table(value: object) -> TypeGuard[pd.DataFrame]:
     pandas = sys.modules.get("pandas")
     return pandas is not None and isinstance(value, pandas.DataFrame)
 

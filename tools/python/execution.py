@@ -25,7 +25,7 @@ class _Frozen(BaseModel):
 
 
 class Isolation(_Frozen):
-    """How far the code was isolated.
+    """The isolation of a call: its level, and what is missing for the highest.
 
     Attributes:
         level: The level that held.

@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 
 @settings
 class InterpreterSettings:
-    """What a `PythonInterpreter` is made with besides its data; its docstring says what each means."""
+    """The checked arguments of a `PythonInterpreter`, which documents them; all but its data."""
 
     timeout_s: Annotated[float, Field(gt=0, le=86_400), Give("seconds above 0 to 86,400 (a day), such as 30")] = 30
     min_isolation: Level = "L2"
@@ -183,7 +183,7 @@ class PythonInterpreter(BaseTool):
 
     @property
     def isolation(self) -> Isolation:
-        """How far code is isolated here; each `Execution` says what held for it."""
+        """The isolation of the next session; each `Execution` says what held for it."""
         return self._sessions.isolation
 
     def close(self, session: str | None = None) -> None:

@@ -152,7 +152,7 @@ def descriptors():
 
 
 def in_the_end(holds):
-    """Whether it comes to hold: the kernel takes a moment to clear up."""
+    """True if it comes to hold: the kernel takes a moment to clean up."""
     for _ in range(1000):
         if holds():
             return True

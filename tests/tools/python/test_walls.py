@@ -536,7 +536,8 @@ def fickle(monkeypatch, tmp_path):
     monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
 
 
-def test_a_sandbox_that_fails_when_it_matters_is_never_silent(fickle):
+@pytest.mark.usefixtures("fickle")
+def test_a_sandbox_that_fails_when_it_matters_is_never_silent():
     with PythonInterpreter() as python:
         isolation = python.execute("1").isolation
         assert (isolation.level, isolation.missing) == (
@@ -564,7 +565,7 @@ def test_the_doctor_says_what_holds(capsys, monkeypatch, tmp_path):
 
 
 def decide(program, number, args=(), architecture="x86_64"):
-    """What the kernel would do: a machine for the few instructions the filters are made of."""
+    """Return the kernel's decision: a machine for the few instructions of the filters."""
     data = {0: number, 4: seccomp_rules.ARCHITECTURES[architecture]}
     data |= {16 + 8 * index: value for index, value in enumerate((*args, *[0] * 6)[:6])}
     at, register = 0, 0
@@ -641,7 +642,7 @@ exec setpriv --reuid=65534 --regid=65534 --clear-groups "$@"
 
 
 @pytest.mark.parametrize("level", ["L2", "L3"])
-def test_as_an_ordinary_user(tmp_path_factory, level):
+def test_as_an_ordinary_user(level):
     need(level)
     if os.geteuid() != 0:
         pytest.skip("this is one: the other tests show it")

@@ -1,4 +1,4 @@
-"""What a session does to itself before it runs any code: limits, no capabilities, its own files only, few system calls.
+"""The steps that confine a session before it runs any code: limits, no capabilities, own files only, few system calls.
 
 Standard library only and nothing of agentkit: it is loaded inside the walls. All of it happens in the new process
 and cannot be undone by it.
@@ -11,13 +11,13 @@ import os
 import resource
 import signal
 from collections.abc import Sequence
-from typing import Any
+from types import ModuleType
 
 MAX_TASKS = 512
 """Threads and processes of all sessions of one sandbox together; as `watch.MAX_THREADS`. The kernel does not hold it
 for root."""
 OOM_SCORE = "800"
-"""Of at most 1,000. Chosen by hand: short of memory, the kernel ends a session before its host program (0)."""
+"""From -1,000 to 1,000. Chosen by hand: short of memory, the kernel ends a session before its host program (0)."""
 
 _PR_SET_PDEATHSIG, _PR_SET_DUMPABLE = 1, 4
 _CAPABILITY_VERSION = 0x20080522
@@ -86,7 +86,9 @@ def drop_capabilities() -> None:
         raise OSError(number, f"capset: {os.strerror(number)}")
 
 
-def wall_in(landlock: Any, seccomp: Any, filters: Any, readable: Sequence[str], folder: str) -> None:
+def wall_in(
+    landlock: ModuleType, seccomp: ModuleType, filters: ModuleType, readable: Sequence[str], folder: str
+) -> None:
     """Put up Landlock and seccomp around this process.
 
     Raises:

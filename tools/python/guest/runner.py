@@ -132,7 +132,7 @@ def spell_out(text: str) -> str:
     return _UNSTORABLE.sub(lambda found: "\\x00" if found[0] == "\0" else f"\\u{ord(found[0]):04x}", text)
 
 
-def short(value: Any, max_chars: int) -> str:
+def short(value: object, max_chars: int) -> str:
     """Return `value` as a text of at most `max_chars`."""
     return spell_out(str(value)[:max_chars])[:max_chars]
 
@@ -356,7 +356,7 @@ class Figures:
         self.records[shown] = found
         self.saved.append(figure)
 
-    def finish(self, value: Any, save: bool) -> list[str]:
+    def finish(self, value: object, save: bool) -> list[str]:
         """Save the figures that the cell left open, close all, and return what could not be saved."""
         pyplot, module = sys.modules.get("matplotlib.pyplot"), sys.modules.get("matplotlib.figure")
         problems: list[str] = []

@@ -16,7 +16,9 @@ import signal
 import socket
 import sys
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
 from typing import Any, NoReturn
 
 MAX_MESSAGE_BYTES = 65_536
@@ -24,7 +26,7 @@ NAMESPACES = ("cgroup", "ipc", "mnt", "net", "pid", "user", "uts")
 _SIBLINGS = ("confine", "landlock", "runner", "seccomp", "seccomp_filters")
 
 
-def load(name: str) -> Any:
+def load(name: str) -> ModuleType:
     """Load a module of this folder, under a name that no import in the model's code can mean."""
     alias = f"_agentkit_{name}"
     spec = importlib.util.spec_from_file_location(alias, Path(__file__).with_name(f"{name}.py"))
@@ -84,7 +86,7 @@ def namespaces() -> dict[str, str]:
 class Zygote:
     """Answers the host until it closes the connection."""
 
-    def __init__(self, control: socket.socket, plan: dict[str, Any], modules: dict[str, Any]) -> None:
+    def __init__(self, control: socket.socket, plan: dict[str, Any], modules: dict[str, ModuleType]) -> None:
         """Store the arguments; `plan` is `zygote_client.ZygotePlan` as JSON."""
         self.control, self.plan, self.modules = control, plan, modules
         self.pid = os.getpid()
@@ -170,7 +172,7 @@ def _copy_without_modes() -> None:
     for name in ("copymode", "copystat"):
         original = getattr(shutil, name)
 
-        def lenient(*args: Any, _original: Any = original, **kwargs: Any) -> None:
+        def lenient(*args: object, _original: Callable[..., object] = original, **kwargs: object) -> None:
             try:
                 _original(*args, **kwargs)
             except PermissionError:

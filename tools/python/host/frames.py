@@ -1,4 +1,4 @@
-"""What crosses the wall: length-prefixed JSON frames and two output pipes. The host treats all of it as hostile."""
+"""The data that crosses the wall: length-prefixed JSON frames and two output pipes, all treated as hostile."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ MAX_FRAME_BYTES = 4 * 1024**2
 100 tables of 50 columns whose names are 80 escaped characters, takes 2.4 MB."""
 
 MAX_OUTPUT_BYTES = 60_000
-"""How much of one call's stdout, and of its stderr, is kept: the first two thirds and the last third. Chosen by hand:
-about 15,000 tokens, more than a model should read of one result."""
+"""Bytes kept of one call's stdout, and of its stderr: the first two thirds and the last third. Chosen by hand: about
+15,000 tokens, more than a model should read of one result."""
 
 
 class FrameError(Exception):

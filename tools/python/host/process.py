@@ -35,7 +35,7 @@ class Exchange:
     stderr: str
     timed_out: bool
     ended: str = ""
-    """How the process ended, such as ``it was ended by SIGSEGV``; empty if it lives."""
+    """The end of the process in words, such as ``it was ended by SIGSEGV``; empty if it lives."""
 
 
 class RunnerProcess:
