@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
-import threading
 import time
 import uuid
+from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Generator, Iterator, Mapping, Sequence
-from contextlib import aclosing, contextmanager
+from contextlib import aclosing, closing, contextmanager
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
 from langchain_core.callbacks import AsyncCallbackManagerForChainRun, CallbackManagerForChainRun
@@ -23,7 +22,7 @@ from pydantic import BaseModel
 from agentkit.approval import Decisions, Resume
 from agentkit.base import log
 from agentkit.base.text import clean, shorten
-from agentkit.errors import ConfigError, SessionBusyError
+from agentkit.errors import ConfigError
 from agentkit.events import Event, TurnFinished, TurnStarted
 from agentkit.grounding import flagged
 from agentkit.limits import Limits, Price
@@ -34,7 +33,8 @@ from agentkit.loop.protocol import Act, Ask
 from agentkit.loop.react import react
 from agentkit.models.chat_model import Edge
 from agentkit.run.approval_gate import Approver, Gate, checked_approver
-from agentkit.run.driver import Running
+from agentkit.run.busy_sessions import BusySessions
+from agentkit.run.driver import TurnRun
 from agentkit.run.event_stream import EventStream
 from agentkit.run.hooks import HookChain, Hooks, checked_hooks
 from agentkit.run.request import (
@@ -46,9 +46,9 @@ from agentkit.run.request import (
     unwatched,
     with_session,
 )
-from agentkit.run.turn_record import Journal
+from agentkit.run.turn_record import NoMemory, TurnRecord
 from agentkit.toolbox.toolbox import Toolbox
-from agentkit.turn import Turn
+from agentkit.turn import Step, Turn
 
 if TYPE_CHECKING:
     from agentkit.cohere.options import CohereOptions
@@ -57,12 +57,8 @@ if TYPE_CHECKING:
     from agentkit.memory import Memory
 
 
-CLEAN_UP_TRIES = 5000
-"""How many times, a thousandth of a second apart, a run looks whether a stream dropped before it has been closed."""
-
-
 @dataclass(frozen=True, slots=True)
-class _Kit:
+class _Offer:
     """Tools, and the model that is offered them."""
 
     toolbox: Toolbox
@@ -143,47 +139,28 @@ class Agent(Runnable[Any, Any]):
         if self.limits.max_cost is not None and price is None:
             raise ConfigError("Limits.max_cost needs to know what tokens cost: give the agent a price.")
         self._exact = ExactPath(tools, prefetch=prefetch, deterministic_only=deterministic_only, guard=guard)
-        self._toolbox = Toolbox(self._exact.tools, self.limits.tool_timeout_s, max_parallel=self.limits.max_parallel)
+        toolbox = self._tools_with(())
         self._output = None if output is None else StructuredOutput(output)
-        self._checks: list[AnswerCheck] = [empty_reply, CallAsText(frozenset(self._toolbox.names))]
+        self._checks: list[AnswerCheck] = [empty_reply, CallAsText(frozenset(toolbox.names))]
         if self._output is not None:
             self._checks.append(self._output)
-        self._edge = Edge(
-            model,
-            self._toolbox.tools,
-            price,
-            self._output.schema if self._output else None,
-            options=options,
-            retry=retry,
-            clock=clock,
-        )
+        schema = self._output.schema if self._output else None
+        edge = Edge(model, toolbox.tools, price, schema, options=options, retry=retry, clock=clock)
+        self._offer = _Offer(toolbox, edge)
+        self._store = NoMemory() if memory is None else memory
         self._clock = clock
         self._hooks = checked_hooks(hooks)
         self._approve = checked_approver(approve)
         self._check_approval(prefetch)
         self._new_session = new_session or (lambda: uuid.uuid4().hex)
-        self._running_sessions: set[str] = set()
-        self._left: set[str] = set()  # of those, the sessions whose stream was dropped and is yet to be closed
-        self._lock = threading.Lock()
-        recall = None if memory is None else memory.recall_tool()
-        everything = Toolbox(
-            self._exact.tools,
-            self.limits.tool_timeout_s,
-            max_parallel=self.limits.max_parallel,
-            own=[] if recall is None else [recall],
-        )
-        self._everything = everything
-        self._plain = _Kit(self._toolbox, self._edge)
-        self._recalling: _Kit | None = None  # made when it is needed, because it needs the model
-        self._condense = {
-            name: policy.condense
-            for name in everything.names
-            if (policy := everything.policy(name)) is not None and policy.condense is not None
-        }
+        self._busy = BusySessions()
+
+    def _tools_with(self, own: Sequence[BaseTool]) -> Toolbox:
+        limits = self.limits
+        return Toolbox(self._exact.tools, limits.tool_timeout_s, max_parallel=limits.max_parallel, own=own)
 
     def _check_approval(self, prefetch: Sequence[BaseTool]) -> None:
-        self._asks = self._toolbox.asks
-        asking = [n for n in self._toolbox.names if (p := self._toolbox.policy(n)) is not None and p.approval]
+        asking = [name for name, policy in self._offer.toolbox.policies.items() if policy.approval]
         if asking and self._approve is None and self.memory is None:
             raise ConfigError(
                 f"The tool {asking[0]!r} needs approval, which nobody could give: pass approve=..., or a memory, in "
@@ -196,12 +173,12 @@ class Agent(Runnable[Any, Any]):
     @property
     def tools(self) -> tuple[BaseTool, ...]:
         """The tools, in the order they were given."""
-        return self._toolbox.tools
+        return self._offer.toolbox.tools
 
     @property
     def model(self) -> BaseChatModel:
         """The chat model; one given by name is built at first use."""
-        return self._edge.model
+        return self._offer.edge.model
 
     # --- the four ways to run a turn ---------------------------------------------------------------------
 
@@ -336,12 +313,12 @@ class Agent(Runnable[Any, Any]):
         """As `stream`, without blocking the event loop."""
         refuse_kwargs("astream", kwargs)
         request = self._request(input, session, config)
-        return EventStream(self._astream(request, config), partial(self._left.add, request.session))
+        return EventStream(self._astream(request, config), partial(self._busy.dropped, request.session))
 
     async def _astream(self, request: Request, given: RunnableConfig | None) -> AsyncGenerator[Event, None]:
         config = with_session(given, request.session)
         if not get_callback_manager_for_config(config).handlers:
-            stream = self._aevents(request, unwatched(config, given))
+            stream: AsyncIterator[Event] = self._aevents(request, unwatched(config, given))
         else:
 
             def events(_: Any, run_manager: AsyncCallbackManagerForChainRun, config: RunnableConfig) -> Any:
@@ -381,40 +358,42 @@ class Agent(Runnable[Any, Any]):
         return turn
 
     def _run(self, request: Request, config: RunnableConfig) -> Turn:
-        with self._turn(request, config) as running:
-            turn = self._with_data(running.run())
-        return self._ended(turn, running)
+        with closing(self._events(request, config, streamed=False)) as events:
+            return _turn_of(deque(events, maxlen=1).pop())
 
     async def _arun(self, request: Request, config: RunnableConfig) -> Turn:
-        await self._cleaned_up(request.session)
-        with self._turn(request, config) as running:
-            turn = self._with_data(await running.arun())
-        return self._ended(turn, running)
+        last: Event | None = None
+        async with aclosing(self._aevents(request, config, streamed=False)) as events:
+            async for event in events:
+                last = event
+        return _turn_of(last)
 
-    def _events(self, request: Request, config: RunnableConfig) -> Iterator[Event]:
-        with self._turn(request, config) as running:
-            yield TurnStarted(request.session, running.journal.question)
-            turn = self._with_data((yield from running.events()))
-        yield TurnFinished(self._ended(turn, running))
+    def _events(self, request: Request, config: RunnableConfig, *, streamed: bool = True) -> Generator[Event]:
+        with self._turn(request, config, streamed=streamed) as run:
+            yield TurnStarted(request.session, run.record.question)
+            turn = self._with_data((yield from run.events()))
+        yield TurnFinished(self._ended(turn, run))
 
-    async def _aevents(self, request: Request, config: RunnableConfig) -> AsyncIterator[Event]:
+    async def _aevents(
+        self, request: Request, config: RunnableConfig, *, streamed: bool = True
+    ) -> AsyncGenerator[Event]:
         turn = None
-        await self._cleaned_up(request.session)
-        with self._turn(request, config) as running:
-            yield TurnStarted(request.session, running.journal.question)
-            async with aclosing(running.aevents()) as events:  # type: ignore[type-var]
+        await self._busy.closed(request.session)
+        with self._turn(request, config, streamed=streamed) as run:
+            yield TurnStarted(request.session, run.record.question)
+            async with aclosing(run.aevents()) as events:  # type: ignore[type-var]
                 async for event in events:
                     if isinstance(event, Turn):
                         turn = self._with_data(event)
                     else:
                         yield event
         assert turn is not None
-        yield TurnFinished(self._ended(turn, running))
+        yield TurnFinished(self._ended(turn, run))
 
-    def _ended(self, turn: Turn, running: Running) -> Turn:
+    def _ended(self, turn: Turn, run: TurnRun) -> Turn:
         log.turn_finished(turn)
-        if running.hooks is not None:
-            running.hooks.on_turn(turn)
+        if run.hooks is not None:
+            run.hooks.on_turn(turn)
         return turn
 
     def _with_data(self, turn: Turn) -> Turn:
@@ -426,79 +405,89 @@ class Agent(Runnable[Any, Any]):
             return turn
 
     @contextmanager
-    def _turn(self, request: Request, config: RunnableConfig) -> Iterator[Running]:
-        """What runs the turn; if it is broken off, the turn is closed as interrupted."""
-        with self._alone(request.session):
+    def _turn(self, request: Request, config: RunnableConfig, *, streamed: bool) -> Iterator[TurnRun]:
+        """Yield the run of the turn; where it is broken off, close the turn as interrupted."""
+        with self._busy.alone(request.session):
             log.turn_started(request.session, resumed=request.resume is not None)
-            journal = Journal(self.memory, request, self._condense)
+            record = TurnRecord(self._store, request, self._condense)
             try:
-                yield self._running(request, journal, config)
+                yield self._turn_run(request, record, config, streamed=streamed)
             except BaseException as error:
                 log.turn_broken(request.session, error)
-                journal.interrupt()
+                record.interrupt()
                 raise
 
-    def _running(self, request: Request, journal: Journal, config: RunnableConfig) -> Running:
-        history, kit = self._history(request)
-        history = apart(history, [step.call_id for step in journal.so_far])
+    def _turn_run(self, request: Request, record: TurnRecord, config: RunnableConfig, *, streamed: bool) -> TurnRun:
+        history, offer = self._history(request)
+        history = apart(history, [step.call_id for step in record.so_far])
         system = [SystemMessage(request.system)] if request.system else []
-        messages = [*system, *history, HumanMessage(journal.question)]
+        messages = [*system, *history, HumanMessage(record.question)]
         start = partial(react, limits=self.limits, clock=self._clock, checks=self._checks)
         flow = self._exact.turn(
-            messages, start, clock=self._clock, max_seconds=self.limits.max_seconds, so_far=journal.so_far
+            messages, start, clock=self._clock, max_seconds=self.limits.max_seconds, so_far=record.so_far
         )
-        flow = self._flagged(flow, messages, kit)
         hooks = HookChain(self._hooks, request.session) if self._hooks else None
         gate = None
         if hooks is not None or self._asks or request.resume is not None:
-            gate = Gate(kit.toolbox, hooks, self._approve, journal.decisions)
-        return Running(flow, journal, kit.toolbox, kit.edge, gate, hooks, self.limits.max_observation_chars, config)
+            gate = Gate(offer.toolbox, hooks, self._approve, record.decisions)
+        return TurnRun(
+            flow=_flagged(flow, messages, offer.edge),
+            record=record,
+            toolbox=offer.toolbox,
+            edge=offer.edge,
+            gate=gate,
+            hooks=hooks,
+            max_chars=self.limits.max_observation_chars,
+            config=config,
+            streamed=streamed,
+        )
 
-    def _flagged(
-        self, flow: Generator[Ask | Act, Any, Turn], messages: list[BaseMessage], kit: _Kit
-    ) -> Generator[Ask | Act, Any, Turn]:
-        turn = yield from flow
-        return flagged(turn, messages, kit.edge.documents) if turn.citations else turn
-
-    @contextmanager
-    def _alone(self, session: str) -> Iterator[None]:
-        with self._lock:
-            if session in self._running_sessions:
-                raise SessionBusyError(
-                    f"Session {shorten(session)!r} is running already: wait for its answer, or use another session."
-                )
-            self._running_sessions.add(session)
-        try:
-            yield
-        finally:
-            self._left.discard(session)
-            self._running_sessions.discard(session)
-
-    async def _cleaned_up(self, session: str) -> None:
-        """Wait for the event loop to close a stream of the session that was left by a bare ``break``."""
-        for _ in range(CLEAN_UP_TRIES):
-            if session not in self._left:
-                return
-            await asyncio.sleep(0.001)
-
-    def _history(self, request: Request) -> tuple[Sequence[BaseMessage], _Kit]:
-        """The messages before the question; where memory leaves something out of them, `recall` is offered too."""
+    def _history(self, request: Request) -> tuple[Sequence[BaseMessage], _Offer]:
+        """Return the messages before the question; where memory omits something from them, `recall` is offered too."""
         if request.history is not None:
-            return request.history, self._plain
-        if self.memory is None or not request.named_session:
-            return [], self._plain
-        history = self.memory.replay(request.session)
-        if self.memory.recall_tool(request.session, history) is None:
-            return history, self._plain
-        return history, self._with_recall()
+            return request.history, self._offer
+        if not request.named_session:
+            return [], self._offer
+        history = self._store.replay(request.session)
+        if self._store.recall_tool(request.session, history) is None:
+            return history, self._offer
+        return history, self._offer_with_recall
 
-    def _with_recall(self) -> _Kit:
+    @cached_property
+    def _condense(self) -> dict[str, Callable[[Step], Mapping[str, Any]]]:
+        policies = self._all_tools.policies
+        return {name: policy.condense for name, policy in policies.items() if policy.condense is not None}
+
+    @cached_property
+    def _asks(self) -> bool:
+        """True if a tool may need approval."""
+        return any(policy.approval for policy in self._offer.toolbox.policies.values())
+
+    @cached_property
+    def _all_tools(self) -> Toolbox:
+        """The agent's tools and `recall`."""
+        recall = self._store.recall_tool()
+        return self._tools_with([] if recall is None else [recall])
+
+    @cached_property
+    def _offer_with_recall(self) -> _Offer:
         if type(self.model).bind_tools is BaseChatModel.bind_tools:
-            return self._plain  # a model that calls no tools goes without
-        with self._lock:
-            if self._recalling is None:
-                self._recalling = _Kit(self._everything, self._edge.offering(self._everything.tools))
-            return self._recalling
+            return self._offer  # a model that calls no tools goes without
+        return _Offer(self._all_tools, self._offer.edge.offering(self._all_tools.tools))
 
     def _request(self, input: Any, session: str | None, config: RunnableConfig | None) -> Request:
         return request_of(input, session, config, system=self.system, new_session=self._new_session)
+
+
+def _flagged(
+    flow: Generator[Ask | Act, Any, Turn], messages: list[BaseMessage], edge: Edge
+) -> Generator[Ask | Act, Any, Turn]:
+    """Run the loop, and flag citations of its turn that rest on nothing."""
+    turn = yield from flow
+    return flagged(turn, messages, edge.documents) if turn.citations else turn
+
+
+def _turn_of(last: Event | None) -> Turn:
+    """Return the turn of a run's last event."""
+    assert isinstance(last, TurnFinished)
+    return last.turn

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from math import inf
-from typing import get_args, get_type_hints
+from typing import Annotated
 
-from agentkit.errors import ConfigError
+from pydantic import Field
+
+from agentkit.base.settings import Give, settings
+
+PerMillion = Annotated[float, Field(ge=0), Give("a number from 0")]
+Count = Annotated[int, Field(ge=1)]
+MaxCount = Annotated[Count | None, Give("a whole number from 1, or None for no limit")]
+MaxAmount = Annotated[Annotated[float, Field(gt=0)] | None, Give("a number above 0, or None for no limit")]
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@settings
 class Price:
     """What a model's tokens cost, in any one currency.
 
@@ -21,22 +26,15 @@ class Price:
         ConfigError: A price that is no number from 0.
     """
 
-    input_per_million: float
-    output_per_million: float
-
-    def __post_init__(self) -> None:
-        """Check the ranges."""
-        for name in ("input_per_million", "output_per_million"):
-            value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, (int, float)) or not value >= 0:
-                raise ConfigError(f"Price.{name} is {value!r}: give a number from 0.")
+    input_per_million: PerMillion
+    output_per_million: PerMillion
 
     def of(self, input_tokens: int, output_tokens: int) -> float:
-        """What that many tokens cost."""
+        """Return what that many tokens cost."""
         return (input_tokens * self.input_per_million + output_tokens * self.output_per_million) / 1_000_000
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@settings
 class Limits:
     """Bounds of one run. A turn that reaches one is still answered, and says so in `Turn.stop_reason`.
 
@@ -60,26 +58,12 @@ class Limits:
         ConfigError: A value outside its range.
     """
 
-    max_steps: int = 15
-    max_tool_calls: int | None = None
-    max_total_tokens: int | None = None
-    max_cost: float | None = None
-    max_same_failures: int | None = 5
-    max_parallel: int | None = None
-    max_seconds: float | None = None
-    tool_timeout_s: float | None = 30.0
-    max_observation_chars: int | None = 200_000
-
-    def __post_init__(self) -> None:
-        """Check the ranges."""
-        for name, hint in get_type_hints(type(self)).items():
-            optional = type(None) in get_args(hint)
-            whole = hint is int or int in get_args(hint)
-            value = getattr(self, name)
-            if value is None and optional:
-                continue
-            if isinstance(value, bool) or not isinstance(value, int if whole else (int, float)) or not 0 < value < inf:
-                what = "a whole number from 1" if whole else "a number above 0"
-                raise ConfigError(
-                    f"Limits.{name} is {value!r}: give {what}{', or None for no limit' if optional else ''}."
-                )
+    max_steps: Count = 15
+    max_tool_calls: MaxCount = None
+    max_total_tokens: MaxCount = None
+    max_cost: MaxAmount = None
+    max_same_failures: MaxCount = 5
+    max_parallel: MaxCount = None
+    max_seconds: MaxAmount = None
+    tool_timeout_s: MaxAmount = 30.0
+    max_observation_chars: MaxCount = 200_000

@@ -1,36 +1,37 @@
-"""The tool seam: what an agent must know about a tool that LangChain's BaseTool does not say."""
+"""`ToolPolicy`: what an agent must know about a tool that LangChain's BaseTool does not say."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from math import inf
-from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Protocol, runtime_checkable
 
-from agentkit.errors import ConfigError
+from pydantic import Field
+
+from agentkit.base.settings import Give, settings
+from agentkit.turn import Step
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from langchain_core.tools import BaseTool
 
-    from agentkit.turn import Artifact, Step
+    from agentkit.turn import Artifact
 
 Inherit = Literal["inherit"]
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@settings
 class ToolPolicy:
     """How an agent treats one tool.
 
     Attributes:
         timeout_s: Wall-clock seconds a call may take. ``"inherit"`` takes `Limits.tool_timeout_s`; None means
             no limit, and a lone call then runs on the caller's own thread.
-        retry: How often a call that raised is tried again, within the same time limit, waiting 0.1 s before the
-            second try and twice as long before each further one. A call that ran out of time is never tried again.
-        approval: Whether a person must approve each call; or a function that says so of a call's arguments (checked,
-            with defaults filled in). The agent's ``approve`` is asked; without an answer the run pauses, to be gone
-            on with by `Agent.resume`. A call whose arguments do not fit is never asked about.
+        retry: Retries of a call that raised, 0 or more, within the same time limit: the first after 0.1 s, each further
+            one after twice the wait before. A call that ran out of time is never retried.
+        approval: True if a person must approve each call; or a function of the call's arguments (checked, with
+            defaults filled in) that returns True if so. The agent's ``approve`` is asked; without an answer the run
+            pauses until `Agent.resume`. A call whose arguments do not fit is never asked about.
         condense: Turns a finished step into the facts memory keeps of it, as JSON-ready keys and values.
             None takes what the tool's result offers, else memory's own reading of the text.
 
@@ -38,25 +39,15 @@ class ToolPolicy:
         ConfigError: A value outside its range.
     """
 
-    timeout_s: float | Inherit | None = "inherit"
-    retry: int = 0
-    approval: bool | Callable[[Mapping[str, Any]], bool] = False
+    timeout_s: Annotated[
+        Annotated[float, Field(gt=0)] | Inherit | None,
+        Give("seconds above 0, None for no limit, or 'inherit'"),
+    ] = "inherit"
+    retry: Annotated[int, Field(ge=0)] = 0
+    approval: Annotated[
+        bool | Callable[[Mapping[str, Any]], bool], Give("True, False, or a function of the arguments")
+    ] = False
     condense: Callable[[Step], Mapping[str, Any]] | None = None
-
-    def __post_init__(self) -> None:
-        """Check the ranges."""
-        if isinstance(self.timeout_s, str) and self.timeout_s != "inherit":
-            raise ConfigError(
-                f"ToolPolicy.timeout_s is {self.timeout_s!r}: give seconds, None for no limit, or 'inherit'."
-            )
-        if isinstance(self.timeout_s, (int, float)) and not 0 < self.timeout_s < inf:
-            raise ConfigError(f"ToolPolicy.timeout_s is {self.timeout_s}: it must be above 0; None means no limit.")
-        if isinstance(self.retry, bool) or not isinstance(self.retry, int) or self.retry < 0:
-            raise ConfigError(f"ToolPolicy.retry is {self.retry!r}: give a whole number from 0.")
-        if not isinstance(self.approval, bool) and not callable(self.approval):
-            raise ConfigError(
-                f"ToolPolicy.approval is {self.approval!r}: give True, False, or a function of the arguments."
-            )
 
 
 @runtime_checkable
@@ -69,22 +60,22 @@ class Outcome(Protocol):
 
     @property
     def ok(self) -> bool:
-        """Whether the call did what it was asked to."""
+        """True if the call did what it was asked to do."""
         ...
 
     @property
     def artifacts(self) -> Sequence[Artifact]:
-        """Files the call made."""
+        """Return the files the call made."""
         ...
 
     @property
     def facts(self) -> Mapping[str, Any]:
-        """JSON-ready facts about the call for memory."""
+        """Return facts about the call for memory, ready for JSON."""
         ...
 
 
 def with_policy(tool: BaseTool, policy: ToolPolicy) -> BaseTool:
-    """A copy of `tool` that carries `policy`; the original is left alone."""
+    """Return a copy of `tool` that carries `policy`; the original is unchanged."""
     copy = tool.model_copy()
     # BaseTool refuses unknown attributes; the policy must ride along without becoming a field of the schema.
     object.__setattr__(copy, "policy", policy)
@@ -92,6 +83,6 @@ def with_policy(tool: BaseTool, policy: ToolPolicy) -> BaseTool:
 
 
 def policy_of(tool: BaseTool) -> ToolPolicy:
-    """The policy `tool` carries, or the default one."""
+    """Return the policy `tool` carries, or the default one."""
     policy = getattr(tool, "policy", None)
     return policy if isinstance(policy, ToolPolicy) else ToolPolicy()

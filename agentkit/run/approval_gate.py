@@ -1,8 +1,7 @@
-"""What happens to a call before it runs: hooks see it, and a person is asked where its tool's policy wants that.
+"""`Gate`: every call passes it before it runs. Hooks see the call; a person is asked where the tool's policy says so.
 
-`gated` is a generator without IO: it yields each call a person must decide on and is sent the decision, so that it
-exists once for sync and async. What it returns is the same `Act`, in which the calls that may not run have a known
-result.
+`Gate.passed` is a generator without IO: it yields each call a person must decide about and is sent the decision. It
+returns the same `Act`, in which the calls that may not run have a known result.
 """
 
 from __future__ import annotations
@@ -43,37 +42,23 @@ class Gate:
         self._approve = approve
         self._decisions = dict(decisions)
 
-    def passed(self, act: Act) -> Act:
-        """`act` as it may run, where the person is asked on this thread.
+    def decision(self, call: ToolCall) -> Decision | None:
+        """Ask the person on this thread; None leaves the call waiting.
 
         Raises:
-            HookError: A hook, a predicate or `approve` raised, or `approve` must be awaited.
+            HookError: `approve` raised, returned what is no decision, or must be awaited.
         """
-        asking = self._gated(act)
-        answer: Decision | None = None
-        while True:
-            try:
-                call = asking.send(answer)
-            except StopIteration as stop:
-                return stop.value  # type: ignore[no-any-return]
-            answer = self._read(self._asked(call))
+        return self._read(self._asked(call))
 
-    async def apassed(self, act: Act) -> Act:
-        """As `passed`; `approve` may be a coroutine function."""
-        asking = self._gated(act)
-        answer: Decision | None = None
-        while True:
-            try:
-                call = asking.send(answer)
-            except StopIteration as stop:
-                return stop.value  # type: ignore[no-any-return]
-            said = self._asked(call, may_await=True)
-            try:
-                answer = self._read(await said if inspect.isawaitable(said) else said)
-            except HookError:
-                raise
-            except Exception as error:
-                raise _raised("approve", error) from error
+    async def adecision(self, call: ToolCall) -> Decision | None:
+        """As `decision`; `approve` may be a coroutine function."""
+        said = self._asked(call, may_await=True)
+        try:
+            return self._read(await said if inspect.isawaitable(said) else said)
+        except HookError:
+            raise
+        except Exception as error:
+            raise _raised("approve", error) from error
 
     def _asked(self, call: ToolCall, *, may_await: bool = False) -> Any:
         if self._approve is None:
@@ -96,7 +81,12 @@ class Gate:
         except ValueError as error:
             raise HookError(str(error)) from error
 
-    def _gated(self, act: Act) -> Generator[ToolCall, Decision | None, Act]:
+    def passed(self, act: Act) -> Generator[ToolCall, Decision | None, Act]:
+        """Yield each call a person must decide about, be sent the decision, return `act` as it may run.
+
+        Raises:
+            HookError: A hook or an approval function raised.
+        """
         calls, steps = list(act.calls), list(act.steps)
         known, notes = dict(act.known), dict(act.notes)
         last = len(calls) if act.allowed is None else min(act.allowed, len(calls))

@@ -1,11 +1,13 @@
-"""`Running`: one turn under way. It gives the loop what it asks for, in the four ways a turn can be run.
+"""`TurnRun`: one turn under way. It gives the loop what it asks for, and yields what happens.
 
-The loop, the journal, the gate and the hooks know nothing of each other; here they meet, and here alone is waited.
+The loop, the record, the approval gate and the hooks know nothing of each other; they meet here. The turn itself is
+described once, by a generator without IO (`_steps`): it yields events, and what it needs from outside. Two drivers do
+the waiting, `events` and `aevents`; to run a turn without watching it is to drain its events.
 """
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Generator, Iterator
+from collections.abc import AsyncIterator, Generator
 from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Any
@@ -13,6 +15,7 @@ from typing import Any
 from langchain_core.runnables import RunnableConfig
 
 from agentkit import prompts
+from agentkit.approval import Decision
 from agentkit.base import log
 from agentkit.errors import HookError
 from agentkit.events import ApprovalNeeded, Event, LimitReached, ToolFinished, ToolStarted
@@ -22,164 +25,156 @@ from agentkit.loop.react import finished
 from agentkit.models.chat_model import Edge
 from agentkit.run.approval_gate import Gate
 from agentkit.run.hooks import HookChain
-from agentkit.run.turn_record import Journal
+from agentkit.run.turn_record import TurnRecord
 from agentkit.toolbox.toolbox import Toolbox
 from agentkit.turn import Observation, Step, ToolCall, Turn
 
 
 @dataclass(frozen=True, slots=True)
-class Running:
+class TurnRun:
     """One turn under way.
 
     Attributes:
         flow: The loop.
-        journal: Where it is written down.
-        toolbox: What runs its calls.
-        edge: What answers its questions to the model.
-        gate: What its calls go through before they run; None where nobody wants to see them.
+        record: Writes the turn to memory.
+        toolbox: Runs the calls.
+        edge: Answers the questions to the model.
+        gate: Every call passes it before it runs; None where nobody wants to see calls.
         hooks: The caller's hooks, None where there are none.
         max_chars: Characters of one result the model is shown.
-        config: What model and tools are called with.
+        config: LangChain config for model and tools.
+        streamed: True to ask the model for a stream and yield its pieces; False to ask for whole replies.
     """
 
     flow: Generator[Ask | Act, Any, Turn]
-    journal: Journal
+    record: TurnRecord
     toolbox: Toolbox
     edge: Edge
     gate: Gate | None
     hooks: HookChain | None
     max_chars: int | None
     config: RunnableConfig
-
-    def run(self) -> Turn:
-        """Run it to its end."""
-        wanted = self._next(None)
-        while not isinstance(wanted, Turn):
-            if isinstance(wanted, Ask):
-                ask = self._before(wanted)
-                reply = ask if isinstance(ask, Reply) else self._after(self.edge.ask(ask, self.config))
-                wanted = self._next(reply)
-            else:
-                act = wanted if self.gate is None else self.gate.passed(wanted)
-                self.journal.calls(act.steps)
-                seen = zip(act.steps, self.toolbox.act(act, self.config), strict=True)
-                wanted = self._next([self._finished(act, step, result) for step, result in seen])
-        return self.journal.finish(wanted)
-
-    async def arun(self) -> Turn:
-        """As `run`, without blocking the event loop."""
-        wanted = self._next(None)
-        while not isinstance(wanted, Turn):
-            if isinstance(wanted, Ask):
-                ask = self._before(wanted)
-                reply = ask if isinstance(ask, Reply) else self._after(await self.edge.aask(ask, self.config))
-                wanted = self._next(reply)
-            else:
-                act = wanted if self.gate is None else await self.gate.apassed(wanted)
-                self.journal.calls(act.steps)
-                done: list[Step] = []
-                async with aclosing(self.toolbox.aact(act, self.config)) as seen:  # type: ignore[type-var]
-                    async for observation in seen:
-                        done.append(self._finished(act, act.steps[len(done)], observation))
-                wanted = self._next(done)
-        return self.journal.finish(wanted)
+    streamed: bool
 
     def events(self) -> Generator[Event, None, Turn]:
-        """Run it to its end, telling what happens; returns the turn."""
-        wanted = self._next(None)
-        while not isinstance(wanted, Turn):
-            answer: Any = None
-            if isinstance(wanted, Ask):
-                yield from _limit_event(wanted)
-                ask = self._before(wanted)
-                for event in iter((ask,)) if isinstance(ask, Reply) else self.edge.stream(ask, self.config):
-                    if isinstance(event, Reply):
-                        answer = event
-                    else:
-                        yield event
-                answer = answer if answer is ask else self._after(answer)
-            else:
-                act = wanted if self.gate is None else self.gate.passed(wanted)
-                self.journal.calls(act.steps)
-                yield from _started(act)
-                answer = []
-                for step, seen in zip(act.steps, self.toolbox.act(act, self.config), strict=True):
-                    answer.append(self._finished(act, step, seen))
-                    yield _told(answer[-1], act.calls[len(answer) - 1])
-            wanted = self._next(answer)
-        return self.journal.finish(wanted)
+        """Run the turn to its end, yield what happens, return the turn."""
+        turn = self._steps()
+        answer: Any = None
+        while True:
+            try:
+                wanted = turn.send(answer)
+            except StopIteration as stop:
+                return stop.value  # type: ignore[no-any-return]
+            answer = None
+            match wanted:
+                case Ask():
+                    answer = yield from self._reply(wanted)
+                case ToolCall():
+                    answer = _the(self.gate).decision(wanted)
+                case Act():
+                    answer = []
+                    for seen in self.toolbox.act(wanted, self.config):
+                        yield self._finish(wanted, answer, seen)
+                case _:
+                    yield wanted
 
     async def aevents(self) -> AsyncIterator[Event | Turn]:
         """As `events`, without blocking the event loop; the turn comes last."""
-        wanted = self._next(None)
-        while not isinstance(wanted, Turn):
-            answer: Any = None
-            if isinstance(wanted, Ask):
-                for limit in _limit_event(wanted):
-                    yield limit
-                ask = self._before(wanted)
-                if isinstance(ask, Reply):
-                    answer = ask
-                else:
-                    async with aclosing(self.edge.astream(ask, self.config)) as events:  # type: ignore[type-var]
-                        async for event in events:
-                            if isinstance(event, Reply):
-                                answer = self._after(event)
+        turn = self._steps()
+        answer: Any = None
+        while True:
+            try:
+                wanted = turn.send(answer)
+            except StopIteration as stop:
+                yield stop.value
+                return
+            answer = None
+            match wanted:
+                case Ask() if not self.streamed:
+                    answer = await self.edge.aask(wanted, self.config)
+                case Ask():
+                    async with aclosing(self.edge.astream(wanted, self.config)) as pieces:  # type: ignore[type-var]
+                        async for piece in pieces:
+                            if isinstance(piece, Reply):
+                                answer = piece
                             else:
-                                yield event
+                                yield piece
+                case ToolCall():
+                    answer = await _the(self.gate).adecision(wanted)
+                case Act():
+                    answer = []
+                    async with aclosing(self.toolbox.aact(wanted, self.config)) as results:  # type: ignore[type-var]
+                        async for seen in results:
+                            yield self._finish(wanted, answer, seen)
+                case _:
+                    yield wanted
+
+    def _reply(self, ask: Ask) -> Generator[Event, None, Reply | None]:
+        if not self.streamed:
+            return self.edge.ask(ask, self.config)
+        reply = None
+        for piece in self.edge.stream(ask, self.config):
+            if isinstance(piece, Reply):
+                reply = piece
             else:
-                act = wanted if self.gate is None else await self.gate.apassed(wanted)
-                self.journal.calls(act.steps)
-                for started in _started(act):
-                    yield started
-                answer = []
-                async with aclosing(self.toolbox.aact(act, self.config)) as seen:  # type: ignore[type-var]
-                    async for observation in seen:
-                        answer.append(self._finished(act, act.steps[len(answer)], observation))
-                        yield _told(answer[-1], act.calls[len(answer) - 1])
-            wanted = self._next(answer)
-        yield self.journal.finish(wanted)
+                yield piece
+        return reply
 
-    def _next(self, answer: Any) -> Ask | Act | Turn:
-        try:
-            return self.flow.send(answer)
-        except StopIteration as stop:
-            return stop.value  # type: ignore[no-any-return]
+    def _steps(self) -> Generator[Event | Ask | ToolCall | Act, Any, Turn]:
+        """Yield events and what the turn needs; return the turn.
 
-    def _before(self, ask: Ask) -> Ask | Reply:
-        """What to send; or the reply that stands for a refusal, which goes by the other hooks."""
+        An `Ask` is answered with the `Reply`, a `ToolCall` with the decision about it, an `Act` with its finished
+        steps, an event with None.
+        """
+        answer: Reply | list[Step] | None = None
+        while True:
+            try:
+                wanted = self.flow.send(answer)
+            except StopIteration as stop:
+                return self.record.finish(stop.value)
+            answer = yield from self._ask(wanted) if isinstance(wanted, Ask) else self._act(wanted)
+
+    def _ask(self, ask: Ask) -> Generator[Event | Ask, Reply, Reply]:
+        if ask.limit is not None:
+            yield LimitReached(ask.limit)
         log.asked(ask)
-        return ask if self.hooks is None else self.hooks.before_model(ask)
-
-    def _after(self, reply: Reply) -> Reply:
+        sent = ask if self.hooks is None else self.hooks.before_model(ask)
+        if isinstance(sent, Reply):  # it stands for a refusal, and passes by the other hooks
+            return sent
+        reply = yield sent
         log.replied(reply)
         return reply if self.hooks is None else self.hooks.after_model(reply)
 
-    def _finished(self, act: Act, step: Step, seen: Observation) -> Step:
+    def _act(self, act: Act) -> Generator[Event | ToolCall | Act, Any, list[Step]]:
+        if self.gate is not None:
+            decided: Generator[ToolCall, Decision | None, Act] = self.gate.passed(act)
+            act = yield from decided
+        self.record.calls(act.steps)
+        yield from (ToolStarted(step) for step in act.steps if not step.waits)
+        steps: list[Step] = yield act
+        return steps
+
+    def _finish(self, act: Act, done: list[Step], seen: Observation) -> Event:
+        """Add the next step of `act` to `done`, write it down, and return the event that tells of it."""
+        step, call = act.steps[len(done)], act.calls[len(done)]
         seen = noted(act, step, seen)
         if self.hooks is not None and seen.error != "needs_approval":
-            call = ToolCall(id=step.call_id, name=step.tool, arguments=step.tool_input)
+            made = ToolCall(id=step.call_id, name=step.tool, arguments=step.tool_input)
             try:
-                seen = self.hooks.after_tool(call, seen)
+                seen = self.hooks.after_tool(made, seen)
             except HookError:
                 # The call did run; what the hook was to take out of its result must not be stored.
                 lost = Observation(content=prompts.withheld(step.tool), ok=False, error="failed")
-                self.journal.results([finished(step, lost, None)])
+                self.record.results([finished(step, lost, None)])
                 raise
-        done = finished(step, seen, self.max_chars)
-        self.journal.results([done])
-        log.call_finished(done)
-        return done
+        step = finished(step, seen, self.max_chars)
+        self.record.results([step])
+        log.call_finished(step)
+        done.append(step)
+        return ApprovalNeeded(call) if step.waits else ToolFinished(step)
 
 
-def _limit_event(ask: Ask) -> Iterator[Event]:
-    if ask.limit is not None:
-        yield LimitReached(ask.limit)
-
-
-def _started(act: Act) -> Iterator[Event]:
-    return (ToolStarted(step) for step in act.steps if not step.waits)
-
-
-def _told(step: Step, call: ToolCall) -> Event:
-    return ApprovalNeeded(call) if step.waits else ToolFinished(step)
+def _the(gate: Gate | None) -> Gate:
+    """Return the gate that yielded the call."""
+    assert gate is not None
+    return gate

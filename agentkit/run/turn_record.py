@@ -1,9 +1,9 @@
-"""`Journal`: a running turn as it is written to memory, or to nothing where the agent has none."""
+"""`TurnRecord`: a running turn as it is written to memory. `NoMemory` stands in where the agent has none."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from agentkit import prompts
 from agentkit.approval import Decision, decisions_for
@@ -13,11 +13,59 @@ from agentkit.run.request import Request
 from agentkit.turn import Observation, Step, Turn
 
 if TYPE_CHECKING:
+    from langchain_core.messages import BaseMessage
+
     from agentkit.memory import Memory, OpenTurn
 
 
-class Journal:
-    """Writes a running turn to memory; without memory it only gives the turn its session.
+class NoMemory:
+    """What the executor uses of a `Memory`, doing nothing."""
+
+    def begin(self, session: str, question: str, *, condense: object = None) -> UnstoredTurn:
+        """Return a turn that is written nowhere."""
+        return UnstoredTurn(session)
+
+    def resume(self, session: str, *, condense: object = None) -> NoReturn:
+        """Refuse.
+
+        Raises:
+            ConfigError: Always: there are no stored steps.
+        """
+        raise ConfigError("resume needs the steps that were stored: give the agent a memory, as in Memory('a.db').")
+
+    def replay(self, session: str) -> list[BaseMessage]:
+        """Return no messages."""
+        return []
+
+    def recall_tool(self, session: str | None = None, replayed: object = ()) -> None:
+        """Return no tool."""
+
+
+class UnstoredTurn:
+    """What the executor uses of an `OpenTurn`, writing nothing."""
+
+    def __init__(self, session: str) -> None:
+        """Remember the session, which the finished turn carries."""
+        self._session = session
+
+    def calls(self, steps: Sequence[Step]) -> None:
+        """Do nothing."""
+
+    def results(self, steps: Sequence[Step]) -> None:
+        """Do nothing."""
+
+    def finish(self, turn: Turn) -> Turn:
+        """Return the turn with its session."""
+        return turn.model_copy(update={"session": self._session})
+
+    pause = finish
+
+    def interrupt(self) -> None:
+        """Do nothing."""
+
+
+class TurnRecord:
+    """Writes a running turn to memory.
 
     Attributes:
         question: What was asked.
@@ -25,12 +73,17 @@ class Journal:
         decisions: What was decided about those that wait, by call id.
     """
 
-    def __init__(self, memory: Memory | None, request: Request, condense: Mapping[str, Any]) -> None:
-        """Open a new turn, or take up the unfinished one that is resumed.
+    def __init__(self, memory: Memory | NoMemory, request: Request, condense: Mapping[str, Any]) -> None:
+        """Open a new turn, or open the unfinished one again that is resumed.
+
+        Args:
+            memory: Where turns are kept.
+            request: What the caller asked for.
+            condense: `ToolPolicy.condense` by tool name.
 
         Raises:
             ConfigError: There is no memory to resume from.
-            InputError: There is nothing to resume, or a decision that fits no pending call.
+            InputError: There is nothing to resume, or a decision fits no pending call.
             SessionError: There is no such session to resume.
             SessionBusyError: The session is running.
             StoreError: Memory cannot be used.
@@ -38,22 +91,14 @@ class Journal:
         self.question = request.question
         self.so_far: tuple[Step, ...] = ()
         self.decisions: dict[str, Decision] = {}
-        self._session = request.session
-        self._open: OpenTurn | None = None
-        if request.resume is not None:
-            self._take_up(memory, request, condense)
-        elif memory is not None:
-            self._open = memory.begin(request.session, request.question, condense=condense)
-
-    def _take_up(self, memory: Memory | None, request: Request, condense: Mapping[str, Any]) -> None:
-        if memory is None:
-            raise ConfigError("resume needs the steps that were stored: give the agent a memory, as in Memory('a.db').")
-        assert request.resume is not None
+        if request.resume is None:
+            self._open: OpenTurn | UnstoredTurn = memory.begin(request.session, request.question, condense=condense)
+            return
         opened, turn = memory.resume(request.session, condense=condense)
         try:
             self.decisions = decisions_for(request.resume.decision, turn.pending)
             unknown = [s for s in turn.steps if s.result is not None and s.result.error == "interrupted"]
-            told = {step.call_id: _unknown(step) for step in unknown}
+            told = {step.call_id: _outcome_unknown(step) for step in unknown}
             if told:
                 opened.results(list(told.values()))
         except BaseException:
@@ -68,26 +113,21 @@ class Journal:
 
     def calls(self, steps: Sequence[Step]) -> None:
         """Write calls down before they run."""
-        if self._open is not None:
-            self._open.calls(steps)
+        self._open.calls(steps)
 
     def results(self, steps: Sequence[Step]) -> None:
-        """Write down what came of calls."""
-        if self._open is not None:
-            self._open.results(steps)
+        """Write down the results of calls."""
+        self._open.results(steps)
 
     def finish(self, turn: Turn) -> Turn:
-        """Close the turn, or leave it paused; the turn with its session and number."""
-        if self._open is None:
-            return turn.model_copy(update={"session": self._session})
+        """Close the turn, or leave it paused; return it with its session and number."""
         return self._open.pause(turn) if turn.stop_reason == "needs_approval" else self._open.finish(turn)
 
     def interrupt(self) -> None:
         """Close the turn as interrupted."""
-        if self._open is not None:
-            self._open.interrupt()
+        self._open.interrupt()
 
 
-def _unknown(step: Step) -> Step:
+def _outcome_unknown(step: Step) -> Step:
     lost = Observation(content=prompts.outcome_unknown(step.tool), ok=False, error="interrupted")
     return finished(step, lost, None)

@@ -93,15 +93,10 @@ class Toolbox:
         """Names of the tools, in the order they were given."""
         return tuple(self._entries)
 
-    def policy(self, name: str) -> ToolPolicy | None:
-        """The policy of the tool of that name, None where there is none."""
-        entry = self._entries.get(name)
-        return entry.policy if entry else None
-
     @property
-    def asks(self) -> bool:
-        """Whether the policy of any tool may want approval."""
-        return any(entry.policy.approval for entry in self._entries.values())
+    def policies(self) -> dict[str, ToolPolicy]:
+        """The policies, by tool name."""
+        return {name: entry.policy for name, entry in self._entries.items()}
 
     def has(self, name: str) -> bool:
         """Whether there is a tool of that name."""

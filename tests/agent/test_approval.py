@@ -88,7 +88,7 @@ def test_a_coroutine_function_cannot_be_asked_without_a_loop(way):
     agent, _ = make(approve=approve, memory=memory)
     with pytest.raises(HookError, match="use arun"):
         play(agent, way)
-    assert agent._running_sessions == set()
+    assert agent._busy.running == set()
     assert memory.turns("s")[0].steps == (), "nothing ran"
 
 

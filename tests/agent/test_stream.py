@@ -233,7 +233,7 @@ def test_a_stream_left_at_its_last_event_has_nothing_to_wait_for():
         async for event in agent.astream("sums?", session="s"):
             if isinstance(event, TurnFinished):
                 break
-        assert agent._left == set()
+        assert agent._busy.left == set()
         assert (await agent.arun("and now?", session="s")).number == 2
 
     asyncio.run(main())

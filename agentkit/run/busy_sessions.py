@@ -1,0 +1,60 @@
+"""`BusySessions`: in one agent, a session runs one turn at a time."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from agentkit.base.text import shorten
+from agentkit.errors import SessionBusyError
+
+CLOSING_CHECKS = 5000
+"""How often, 1 ms apart, a run checks whether a stream dropped before it is closed: 5 s, chosen by hand. An event loop
+closes a dropped generator in its next round, so only a blocked loop comes near it."""
+
+
+class BusySessions:
+    """The sessions an agent runs at the moment. Used from several threads.
+
+    Attributes:
+        running: Their names.
+        left: Those of them whose stream was left by a bare ``break`` and is not closed yet.
+    """
+
+    def __init__(self) -> None:
+        """Begin with none."""
+        self.running: set[str] = set()
+        self.left: set[str] = set()
+        self._lock = threading.Lock()
+
+    @contextmanager
+    def alone(self, session: str) -> Iterator[None]:
+        """Hold the session for the block.
+
+        Raises:
+            SessionBusyError: It is held already.
+        """
+        with self._lock:
+            if session in self.running:
+                raise SessionBusyError(
+                    f"Session {shorten(session)!r} is running already: wait for its answer, or use another session."
+                )
+            self.running.add(session)
+        try:
+            yield
+        finally:
+            self.left.discard(session)
+            self.running.discard(session)
+
+    def dropped(self, session: str) -> None:
+        """Note that the stream that holds the session was left by a bare ``break``: the event loop will close it."""
+        self.left.add(session)
+
+    async def closed(self, session: str) -> None:
+        """Wait until a dropped stream of the session is closed."""
+        for _ in range(CLOSING_CHECKS):
+            if session not in self.left:
+                return
+            await asyncio.sleep(0.001)
