@@ -146,4 +146,7 @@ def mended(model: BaseChatModel) -> BaseChatModel:
         return model
     from agentkit.cohere.chat import CohereChat
 
-    return CohereChat.model_construct(**dict(model))
+    given = dict(model)
+    if given["cohere_api_key"] is None:
+        del given["cohere_api_key"]  # CohereChat also finds the key where only the SDK looks for it
+    return CohereChat.model_construct(**given)

@@ -222,7 +222,7 @@ def test_a_server_that_is_not_there(monkeypatch):
         url = server.url
     monkeypatch.setenv("COHERE_API_KEY", "test-key")
     monkeypatch.setenv("CO_API_URL", url)
-    said = r"cannot be reached: ConnectError.*after 3 tries.*check the network, COHERE_API_KEY and CO_API_URL"
+    said = r"cannot be reached: ConnectError.*after 3 attempts.*check the network, COHERE_API_KEY and CO_API_URL"
     with pytest.raises(ModelError, match=said):
         ask(Edge("command-a-03-2025", []))
 
