@@ -352,15 +352,14 @@ class HttpClients:
     async def async_client(self) -> httpx.AsyncClient:
         """Return the client of the running event loop."""
         loop = asyncio.get_running_loop()
-        client, _ = self._of_loop.get(loop, (None, None))
-        if client is None or client.is_closed:
+        if loop not in self._of_loop:
             for old in [loop for loop in self._of_loop if loop.is_closed()]:
                 self._of_loop.pop(old, None)
             client = httpx.AsyncClient(headers=_HEADERS, follow_redirects=True)
             closing = _close_with_loop(client)
             self._of_loop[loop] = (client, closing)
             await anext(closing)
-        return client
+        return self._of_loop[loop][0]
 
 
 async def _close_with_loop(client: httpx.AsyncClient) -> AsyncGenerator[None, None]:

@@ -13,7 +13,7 @@ from support.cohere_chat import END, QUESTION, acollect
 from support.cohere_chat import chat as chat_on
 
 from agentkit import CohereChat, ModelError
-from agentkit.cohere.retry import RetryPolicy
+from agentkit.cohere.retry import RetryPolicy, Timing
 from agentkit.testing import CohereServer, reply
 
 ONCE = RetryPolicy(max_tries=1)
@@ -294,6 +294,20 @@ def test_a_cancelled_async_stream_closes_the_connection():
 # --- connections ----------------------------------------------------------------------------------------------
 
 
+def test_a_response_that_is_given_up_is_closed_before_the_wait(collect):
+    def wait(seconds):
+        assert server.gone.wait(WAIT_S)
+
+    async def await_(seconds):
+        await asyncio.to_thread(wait, seconds)
+
+    timing = Timing(sleep=wait, asleep=await_)
+    with EventServer(
+        lambda send: send(b"data: [1]\n\n"), lambda send: send(sse(START, text("One"), END) + DONE)
+    ) as server:
+        assert said(collect(chat(server, retry=RetryPolicy(max_tries=2), timing=timing))) == "One"
+
+
 def connections(client):
     return client._transport._pool.connections
 
@@ -330,6 +344,7 @@ def test_clients_are_closed_with_their_model_and_their_loop():
         model = chat(server)
         assert asyncio.run(run(model)).is_closed
         assert asyncio.run(run(model)).is_closed, "the second loop has a client of its own"
+        assert len(model._http_clients._of_loop) == 1, "the first loop is forgotten"
         assert model.invoke(QUESTION).text == "One."
         client = model._http_clients.client()
         assert client is model.model_copy(update={"temperature": 1})._http_clients.client()

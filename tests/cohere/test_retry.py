@@ -15,6 +15,7 @@ from support.manual_clock import ManualClock
 from agentkit import CohereChat, ConfigError, ModelError
 from agentkit.cohere.retry import Retry, RetryPolicy, retry_after_s
 from agentkit.cohere.stream import retry_of
+from agentkit.errors import DeadlineError
 from agentkit.testing import CohereServer, reply
 
 NOON = datetime(2031, 5, 1, 12, tzinfo=UTC)
@@ -218,6 +219,18 @@ def test_nothing_is_sent_after_the_deadline(ask, time):
     with CohereServer(["There."]) as server, pytest.raises(ModelError, match="the deadline has passed"):
         ask(server, deadline=time.seconds)
     assert server.requests == []
+
+
+def test_a_failure_at_the_deadline_is_the_deadlines(ask, time):
+    def late(body):
+        time.seconds += 5
+        return reply(status=503)
+
+    with (
+        CohereServer([late]) as server,
+        pytest.raises(DeadlineError, match="answered with status 503: .*, and the deadline has passed"),
+    ):
+        ask(server, deadline=time.seconds + 5, policy=RetryPolicy(max_tries=1))
 
 
 def test_an_answer_is_not_waited_for_past_the_deadline(ask, time):
