@@ -25,8 +25,8 @@ from agentkit.errors import ConfigError
 
 _API_URL = "https://api.cohere.com"
 _TIMEOUT_S = 300  # the SDK's own, where a model has timeout_seconds=None
-_OF_THE_CALL = ("deadline", "on_retry", "tell_retries", "request_options")
-_OTHERS = frozenset({"model", "tools", "citation_options", "stream", *_OF_THE_CALL})
+_PER_CALL = ("deadline", "on_retry", "tell_retries", "request_options")
+_OTHERS = frozenset({"model", "tools", "citation_options", "stream", *_PER_CALL})
 
 
 class CohereChat(ChatCohere):
@@ -93,7 +93,7 @@ class CohereChat(ChatCohere):
         return self.bind(tools=offered, **kwargs)
 
     def request(self, messages: Sequence[BaseMessage], stop: list[str] | None = None, **kwargs: Any) -> dict[str, Any]:
-        """The JSON body of a request for these messages, without ``stream``.
+        """Return the JSON body of a request for these messages, without ``stream``.
 
         Raises:
             ConfigError: A setting Cohere does not have or take.
@@ -206,7 +206,7 @@ class CohereChat(ChatCohere):
                     await run_manager.on_llm_new_token(chunk.text, chunk=chunk)
                 yield chunk
 
-    # What belongs to one call is no part of the model's settings: not in traces, not in the key of a cache.
+    # What holds for one call is not a setting of the model: it is kept out of traces and out of the key of a cache.
     def _get_invocation_params(self, stop: list[str] | None = None, **kwargs: Any) -> dict[str, Any]:
         return super()._get_invocation_params(stop=stop, **_settings(kwargs))
 
@@ -215,7 +215,7 @@ class CohereChat(ChatCohere):
 
 
 def _settings(kwargs: dict[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in kwargs.items() if name not in _OF_THE_CALL}
+    return {name: value for name, value in kwargs.items() if name not in _PER_CALL}
 
 
 def _url(base_url: str | None) -> str:

@@ -33,7 +33,7 @@ class Failure:
     Attributes:
         reason: What happened, as the end of a sentence that begins with the server's name.
         next_step: What the caller can do.
-        retryable: Whether the same request may succeed later.
+        retryable: True if the same request may succeed later.
         status: The HTTP status, None where there was no response.
         retry_after_s: Seconds the server asked to wait, None where it did not.
     """

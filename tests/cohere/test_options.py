@@ -13,7 +13,7 @@ from support.cohere_chat import chat
 
 from agentkit import CohereChat, ConfigError
 from agentkit.cohere.options import OPTION_NAMES, CohereOptions
-from agentkit.models.chat_model import read_reply
+from agentkit.models.read_reply import read_reply
 from agentkit.testing import CohereServer, cite, reply
 
 QUESTION = [HumanMessage("Give me JSON.")]

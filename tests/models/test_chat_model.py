@@ -14,7 +14,9 @@ from support.cohere_chat import QUESTION
 from agentkit import Agent, CassetteError, CohereChat, ConfigError, HistoryError, ModelError, Usage
 from agentkit.cohere.wire import request_messages, response_message
 from agentkit.loop.protocol import Ask
-from agentkit.models.chat_model import REPLACED_MODELS, Edge, read_reply
+from agentkit.models.by_name import REPLACED_MODELS
+from agentkit.models.chat_model import Edge
+from agentkit.models.read_reply import read_reply
 from agentkit.testing import CohereServer, NetworkBlockedError, block_network, cite, reply, use_cassette
 from agentkit.testing.network import allow_network
 
