@@ -1,75 +1,68 @@
-"""Requests to Cohere over the SDK's own HTTP client, so with its key, address and timeout, and with our retries.
+"""Requests to Cohere over an httpx client of our own, with our retries.
 
-The SDK's methods are passed by: they retry by themselves, and their reader of streams loses characters that the
-network cuts in two.
+The flow of a request (`reply_json`, `reply_chunks`) is a generator without IO, as httpx writes its auth flow: it
+yields what to do next and is sent what came of it, and one short driver each does it with or without blocking.
+
+The SDK's methods are not used: they retry and sleep by themselves, their stream reader loses characters that the
+network cuts in two, and its HTTP client is private.
 """
 
 from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
-from copy import copy
+import threading
+import weakref
+from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
-from weakref import WeakKeyDictionary
 
 import httpx
 
 from agentkit.base.text import shorten
-from agentkit.cohere.retry import Retry, RetryPolicy, Timing, retry_after_s
-from agentkit.cohere.stream import BrokenStreamError, CohereChunk, StreamReader, retry_chunk
+from agentkit.cohere.http_failures import WIRE_ERRORS, Failure, breakdown, refusal
+from agentkit.cohere.retry import Retry, RetryPolicy, Timing
+from agentkit.cohere.stream import BrokenStreamError, StreamReader, retry_chunk
 from agentkit.errors import DeadlineError, ModelError, UserError
 
-_PATH = "v2/chat"
-_HEADERS = {"content-type": "application/json"}
-_NEXT_STEP = {
-    400: "check the request named above",
-    401: "check that COHERE_API_KEY holds a valid key",
-    403: "check that this key may use this model",
-    404: "check the model's name and CO_API_URL",
-    408: "try again later",
-    422: "check the request named above",
-    429: "wait, or raise the rate limit of the key",
-    499: "try again",
-}
-_ALMOST_S = 0.005
-"""A wait that was cut at the deadline may end this much before it."""
-_NEVER_RETRIED = (httpx.UnsupportedProtocol, httpx.LocalProtocolError, httpx.DecodingError, httpx.TooManyRedirects)
+_HEADERS = {"user-agent": "agentkit-cohere"}
+_ALMOST_S = 0.005  # by hand: a wait that was cut at the deadline may end this much before it
 
 
 @dataclass(kw_only=True)
 class Call:
-    """One request and what is known of its tries.
+    """One request and its attempts.
 
     Attributes:
+        url: The address.
+        headers: The headers, with the key.
         body: The JSON body.
         where: The server's name, for messages.
-        policy: When it is sent again.
+        policy: When the request is sent again.
         timing: The clock and the waits.
-        deadline: On `Timing.clock`: no wait goes past it, no answer is waited for longer; None for no deadline.
-        on_retry: Told of each further try before the wait.
-        tells_retries: Whether a stream tells of each further try with a chunk of its own.
-        timeout_s: Seconds to wait for the server each time, None for no bound.
-        request_options: More of the SDK's request options, such as ``additional_headers``.
-        tries: How many requests have been sent.
-        last_retry: The further try that was told of last.
+        deadline: On `Timing.clock`: no wait ends after it, no answer is awaited for longer; None for no deadline.
+        on_retry: Called with a `Retry` before each retry's wait.
+        tells_retries: True makes the flow yield a chunk for each retry, see `agentkit.cohere.stream.retry_of`.
+        timeout_s: Seconds to wait for the server in each attempt.
+        params: More query parameters.
+        attempts: How many requests have been sent.
     """
 
+    url: str
+    headers: Mapping[str, str]
     body: Mapping[str, Any]
     where: str
     policy: RetryPolicy
     timing: Timing
+    timeout_s: float
     deadline: float | None = None
     on_retry: Callable[[Retry], object] | None = None
     tells_retries: bool = False
-    timeout_s: float | None = None
-    request_options: Mapping[str, Any] = field(default_factory=dict)
-    tries: int = 0
-    last_retry: Retry | None = None
+    params: Mapping[str, Any] = field(default_factory=dict)
+    attempts: int = 0
 
-    def begin(self) -> dict[str, Any]:
-        """Count a try; the arguments of the SDK's HTTP client for it.
+    def next_attempt(self, content: bytes) -> Send:
+        """Count an attempt and return what to send.
 
         Raises:
             DeadlineError: The deadline has passed.
@@ -77,38 +70,38 @@ class Call:
         left = self._seconds_left()
         if left is not None and left <= 0:
             raise DeadlineError(f"No time is left to ask {self.where}: the deadline has passed. Next: allow more time.")
-        self.tries += 1
-        options = {**self.request_options, "max_retries": 0}
-        bounds = [s for s in (options.get("timeout_in_seconds", self.timeout_s), left) if s is not None]
-        if bounds:
-            options["timeout_in_seconds"] = min(bounds)
-        return {"method": "POST", "json": self.body, "headers": _HEADERS, "request_options": options}
+        self.attempts += 1
+        request = {"url": self.url, "headers": self.headers, "content": content}
+        if self.params:  # httpx takes even an empty mapping as a wish to drop the query of the address
+            request["params"] = self.params
+        return Send({**request, "timeout": self.timeout_s if left is None else min(self.timeout_s, left)})
 
-    def failed(self, failure: Failure) -> float:
-        """Seconds to wait before the next try.
+    def retry(self, failure: Failure, cause: Exception | None = None) -> Retry:
+        """Return the retry that follows `failure`, after telling `on_retry` of it.
 
         Raises:
             ModelError: There is none.
             DeadlineError: There is no time for it.
         """
-        if failure.again:
+        if failure.retryable:
             self.check_time(failure.reason)
-        if not failure.again or self.tries >= self.policy.max_tries:
-            raise self._error(failure)
-        wait = self.policy.wait_s(self.tries, failure.retry_after_s)
+        if not failure.retryable or self.attempts >= self.policy.max_tries:
+            raise self._error(failure) from cause
+        wait = self.policy.wait_s(self.attempts, failure.retry_after_s)
         if wait > self.policy.max_s:
-            raise self._error(failure, f"it asks to wait {wait:g} s, more than the {self.policy.max_s:g} s allowed")
+            why = f"it asks to wait {wait:g} s, more than the {self.policy.max_s:g} s allowed"
+            raise self._error(failure, why) from cause
         left = self._seconds_left()
         if left is not None and wait >= left:
-            why = f"the deadline is in {max(left, 0):.3g} s and the next try in {wait:.3g} s"
-            raise DeadlineError(str(self._error(failure, why)))
-        self.last_retry = Retry(self.tries, wait, failure.reason, failure.status)
+            why = f"the deadline is in {max(left, 0):.3g} s and the next attempt in {wait:.3g} s"
+            raise DeadlineError(str(self._error(failure, why))) from cause
+        retry = Retry(self.attempts, wait, failure.reason, failure.status)
         if self.on_retry is not None:
-            self.on_retry(self.last_retry)
-        return wait
+            self.on_retry(retry)
+        return retry
 
     def check_time(self, reason: str = "has not finished its reply") -> None:
-        """See whether the deadline has come.
+        """Check that the deadline has not come.
 
         Raises:
             DeadlineError: It has.
@@ -120,243 +113,258 @@ class Call:
     def _seconds_left(self) -> float | None:
         return None if self.deadline is None else self.deadline - self.timing.clock()
 
-    def _error(self, failure: Failure, why_not: str = "") -> ModelError:
-        tries = f" after {self.tries} tries" if self.tries > 1 else ""
-        not_again = f" ({why_not})" if why_not else ""
-        return ModelError(f"{self.where} {failure.reason}{tries}{not_again}. Next: {failure.next_step}.")
+    def _error(self, failure: Failure, why_no_retry: str = "") -> ModelError:
+        attempts = f" after {self.attempts} attempts" if self.attempts > 1 else ""
+        why = f" ({why_no_retry})" if why_no_retry else ""
+        return ModelError(f"{self.where} {failure.reason}{attempts}{why}. Next: {failure.next_step}.")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Failure:
-    """Why a try failed, as the end of a sentence, and whether another may succeed."""
-
-    reason: str
-    next_step: str
-    again: bool
-    status: int | None = None
-    retry_after_s: float | None = None
+# --- the flow: what to do next --------------------------------------------------------------------------------
 
 
-class AsyncClients:
-    """The SDK's asynchronous HTTP client, one for each event loop.
+@dataclass(frozen=True, slots=True)
+class Send:
+    """Send a request with these arguments of httpx's ``build_request``; answered with the response, body unread."""
 
-    Connections belong to the loop they were opened in: a second ``asyncio.run`` that met the first one's would
-    fail with "Event loop is closed".
-    """
-
-    def __init__(self) -> None:
-        """None made yet."""
-        self._of: WeakKeyDictionary[asyncio.AbstractEventLoop, Any] = WeakKeyDictionary()
-
-    def here(self, client: Any) -> Any:
-        """The HTTP client of `client`, the SDK's, for the running loop."""
-        loop = asyncio.get_running_loop()
-        if loop not in self._of:
-            http = http_of(client)
-            # A client of the user's own making cannot be made again; it serves all loops.
-            if len(self._of) and type(http.httpx_client) is httpx.AsyncClient and not http.httpx_client._mounts:
-                http = copy(http)
-                http.httpx_client = httpx.AsyncClient(timeout=http.httpx_client.timeout, follow_redirects=True)
-            self._of[loop] = http
-        return self._of[loop]
+    request: Mapping[str, Any]
 
 
-def http_of(client: Any) -> Any:
-    """The HTTP client of the SDK's `client`: it adds the key, the address and the timeout."""
-    return client._client_wrapper.httpx_client
+@dataclass(frozen=True, slots=True)
+class ReadAll:
+    """Read the response's body to its end."""
 
 
-def post(http: Any, call: Call) -> dict[str, Any]:
-    """The JSON of a reply that is not streamed.
+@dataclass(frozen=True, slots=True)
+class ReadSome:
+    """Read on in the response's body; answered with the bytes, none at its end."""
 
-    Args:
-        http: From `http_of`.
-        call: What to send.
+
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """Leave the response and wait."""
+
+    seconds: float
+
+
+Flow = Generator[Any, Any, None]
+"""Yields `Send`, `ReadAll`, `ReadSome` and `Wait`, and between them what the caller gets: chunks, or one JSON body."""
+
+
+def reply_json(call: Call) -> Flow:
+    """Yield the steps of a request that is not streamed, and the JSON object of its reply.
 
     Raises:
-        ModelError: No reply, after as many tries as the policy allows.
+        ModelError: No reply, after as many attempts as the policy allows.
     """
-    while True:
+
+    def read(response: httpx.Response) -> Flow:
+        yield ReadAll()
         try:
-            response = http.request(_PATH, **call.begin())
-            if response.is_success:
-                return _json(response, call)
-            wait = call.failed(_refusal(response, call))
-        except UserError:
-            raise  # a missing recording, a blocked network: not the wire's failure
-        except (httpx.HTTPError, httpx.InvalidURL, ValueError) as error:
-            wait = _failed(call, error)
-        call.timing.sleep(wait)
+            body = response.json()
+        except ValueError:
+            body = None
+        if not isinstance(body, dict):
+            raise ModelError(
+                f"{call.where} answered with something that is not a JSON object: "
+                f"{shorten(repr(response.text), 120)}. Next: check that CO_API_URL is the address of Cohere's API."
+            )
+        yield body
+
+    return _attempts(call, read)
 
 
-async def apost(http: Any, call: Call) -> dict[str, Any]:
-    """As `post`, without blocking the event loop; `http` is from `AsyncClients`."""
-    while True:
-        try:
-            response = await http.request(_PATH, **call.begin())
-            if response.is_success:
-                return _json(response, call)
-            wait = call.failed(_refusal(response, call))
-        except UserError:
-            raise  # a missing recording, a blocked network: not the wire's failure
-        except (httpx.HTTPError, httpx.InvalidURL, ValueError) as error:
-            wait = _failed(call, error)
-        await call.timing.asleep(wait)
+def reply_chunks(call: Call, model: str | None) -> Flow:
+    """Yield the steps of a streamed request, and each chunk of its reply as soon as it has come.
 
-
-def stream(http: Any, call: Call, model: str | None) -> Iterator[CohereChunk]:
-    """The chunks of a streamed reply, each as soon as it has come.
-
-    Closing the iterator closes the connection. A request is sent again only as long as nothing has been yielded.
+    A request is sent again only as long as no chunk has been yielded.
 
     Raises:
         ModelError: No reply, or it was cut off.
     """
-    while True:
-        reader, yielded = StreamReader(model), False
+
+    def read(response: httpx.Response) -> Flow:
+        reader, begun = StreamReader(model), False
         try:
-            with http.stream(_PATH, **call.begin()) as response:
-                if response.is_success:
-                    for received in response.iter_bytes():
-                        call.check_time()
-                        for chunk in reader.feed(received):
-                            yielded = True
-                            yield chunk
-                        if reader.done and not _has_an_end(response):
-                            break
-                    for chunk in reader.close():
-                        yielded = True
-                        yield chunk
-                    return
-                response.read()
-            wait = call.failed(_refusal(response, call))
-        except UserError:
-            raise  # a missing recording, a blocked network: not the wire's failure
-        except (httpx.HTTPError, httpx.InvalidURL, ValueError, BrokenStreamError) as error:
+            while received := (yield ReadSome()):
+                call.check_time()
+                for chunk in reader.feed(received):
+                    begun = True
+                    yield chunk
+                if reader.done and not _is_framed(response):
+                    break
+            for chunk in reader.close():
+                begun = True
+                yield chunk
+        except WIRE_ERRORS as error:
             if reader.ended:
                 return
-            wait = _cut(call, error, reader) if yielded else _failed(call, error)
-        if call.tells_retries and call.last_retry is not None:
-            yield retry_chunk(call.last_retry)
-        call.timing.sleep(wait)
+            if not begun:
+                raise
+            call.check_time(f"cut the reply off after {reader.progress()}")
+            why = shorten(error, 200) if isinstance(error, BrokenStreamError) else breakdown(error).reason
+            raise ModelError(
+                f"{call.where} cut the reply off after {reader.progress()}: {why}. "
+                "Next: run again; what has come so far is not the whole reply."
+            ) from error
+
+    return _attempts(call, read)
 
 
-async def astream(http: Any, call: Call, model: str | None) -> AsyncIterator[CohereChunk]:
-    """As `stream`, without blocking the event loop; `http` is from `AsyncClients`."""
+def _attempts(call: Call, read: Callable[[httpx.Response], Flow]) -> Flow:
+    content = _encoded(call)
     while True:
-        reader, yielded = StreamReader(model), False
         try:
-            async with http.stream(_PATH, **call.begin()) as response:
-                if response.is_success:
-                    async for received in response.aiter_bytes():
-                        call.check_time()
-                        for chunk in reader.feed(received):
-                            yielded = True
-                            yield chunk
-                        if reader.done and not _has_an_end(response):
-                            break
-                    for chunk in reader.close():
-                        yielded = True
-                        yield chunk
-                    return
-                await response.aread()
-            wait = call.failed(_refusal(response, call))
+            response = yield call.next_attempt(content)
+            if response.is_success:
+                yield from read(response)
+                return
+            yield ReadAll()
         except UserError:
             raise  # a missing recording, a blocked network: not the wire's failure
-        except (httpx.HTTPError, httpx.InvalidURL, ValueError, BrokenStreamError) as error:
-            if reader.ended:
-                return
-            wait = _cut(call, error, reader) if yielded else _failed(call, error)
-        if call.tells_retries and call.last_retry is not None:
-            yield retry_chunk(call.last_retry)
-        await call.timing.asleep(wait)
+        except WIRE_ERRORS as error:
+            retry = call.retry(breakdown(error), error)
+        else:
+            retry = call.retry(refusal(response, call.timing.now()))
+        if call.tells_retries:
+            yield retry_chunk(retry)
+        yield Wait(retry.wait_s)
 
 
-def _has_an_end(response: Any) -> bool:
-    """Whether the body ends by itself, and not with the connection: then it is read out, to use that once more."""
+def _encoded(call: Call) -> bytes:
+    try:
+        return json.dumps(call.body, ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode()
+    except (TypeError, ValueError) as error:
+        raise ModelError(
+            f"{call.where} was not asked: the request cannot be written as JSON "
+            f"({type(error).__name__}: {shorten(error, 200)}). "
+            "Next: take out of the messages what JSON cannot hold, such as lone surrogates and NaN."
+        ) from error
+
+
+def _is_framed(response: httpx.Response) -> bool:
+    """True if the body ends by itself (Content-Length, chunked, HTTP/2); draining it lets the connection be reused."""
     framed = "content-length" in response.headers or "transfer-encoding" in response.headers
     return framed or response.http_version == "HTTP/2"
 
 
-def _json(response: Any, call: Call) -> dict[str, Any]:
+# --- the drivers ----------------------------------------------------------------------------------------------
+
+
+def drive(flow: Flow, client: Callable[[], httpx.Client], timing: Timing) -> Generator[Any, None, None]:
+    """Do the steps of `flow` and yield the rest, which is for the caller.
+
+    Closing the iterator closes the connection.
+    """
+    response: Any = None
+    answer: Any = None
     try:
-        body = response.json()
-    except ValueError:
-        body = None
-    if not isinstance(body, dict):
-        raise ModelError(
-            f"{call.where} answered with something that is not a JSON object: {shorten(repr(response.text), 120)}. "
-            "Next: check that CO_API_URL is the address of Cohere's API."
-        )
-    return body
+        step = next(flow)
+        while True:
+            try:
+                match step:
+                    case Send(request):
+                        http = client()
+                        answer = response = http.send(http.build_request("POST", **request), stream=True)
+                        body = response.iter_bytes()
+                    case ReadAll():
+                        answer = response.read()
+                    case ReadSome():
+                        answer = next(body, b"")
+                    case Wait(seconds):
+                        if response is not None:
+                            response.close()
+                        timing.sleep(seconds)
+                    case _:
+                        yield step
+            except WIRE_ERRORS as error:
+                step = flow.throw(error)
+            else:
+                step = flow.send(answer)
+    except StopIteration:
+        return
+    finally:
+        if response is not None:
+            response.close()
 
 
-def _refusal(response: Any, call: Call) -> Failure:
+async def adrive(
+    flow: Flow, client: Callable[[], Awaitable[httpx.AsyncClient]], timing: Timing
+) -> AsyncGenerator[Any, None]:
+    """Do as `drive`, without blocking the event loop."""
+    response: Any = None
+    answer: Any = None
     try:
-        body = response.json()
-    except ValueError:
-        body = response.text
-    said = body.get("message", body) if isinstance(body, dict) else body
-    status = response.status_code
-    step = _NEXT_STEP.get(status, "try again later" if status >= 500 else "check the request")
-    return Failure(
-        reason=f"answered with status {status}: {shorten(said, 300).rstrip('.')}",
-        next_step=step,
-        again=status in (408, 429) or (status >= 500 and status not in (501, 505)),
-        status=status,
-        retry_after_s=retry_after_s(response.headers.get("retry-after"), call.timing.now()),
-    )
+        step = next(flow)
+        while True:
+            try:
+                match step:
+                    case Send(request):
+                        http = await client()
+                        answer = response = await http.send(http.build_request("POST", **request), stream=True)
+                        body = response.aiter_bytes()
+                    case ReadAll():
+                        answer = await response.aread()
+                    case ReadSome():
+                        answer = await anext(body, b"")
+                    case Wait(seconds):
+                        if response is not None:
+                            await response.aclose()
+                        await timing.asleep(seconds)
+                    case _:
+                        yield step
+            except WIRE_ERRORS as error:
+                step = flow.throw(error)
+            else:
+                step = flow.send(answer)
+    except StopIteration:
+        return
+    finally:
+        if response is not None:
+            await response.aclose()
 
 
-def _failed(call: Call, error: Exception) -> float:
+# --- the clients ----------------------------------------------------------------------------------------------
+
+
+class HttpClients:
+    """The httpx clients of one model: one for all threads, and one for each event loop.
+
+    They hold connections and nothing else: address, key and timeout come with each request. An asynchronous
+    connection belongs to the loop it was opened in: a second ``asyncio.run`` that met one of the first would fail
+    with "Event loop is closed". Every client is closed by itself: the blocking one together with this object, an
+    asynchronous one at the end of its ``asyncio.run``.
+    """
+
+    def __init__(self) -> None:
+        """Make no client yet: each costs about 20 ms, most of it for reading the certificates."""
+        self._lock = threading.Lock()
+        self._client: httpx.Client | None = None
+        self._of_loop: dict[asyncio.AbstractEventLoop, tuple[httpx.AsyncClient, AsyncGenerator[None, None]]] = {}
+
+    def client(self) -> httpx.Client:
+        """Return the client for calls that block."""
+        with self._lock:
+            if self._client is None:
+                self._client = httpx.Client(headers=_HEADERS, follow_redirects=True)
+                weakref.finalize(self, self._client.close)
+            return self._client
+
+    async def async_client(self) -> httpx.AsyncClient:
+        """Return the client of the running event loop."""
+        loop = asyncio.get_running_loop()
+        if loop not in self._of_loop:
+            for old in [loop for loop in self._of_loop if loop.is_closed()]:
+                self._of_loop.pop(old, None)
+            client = httpx.AsyncClient(headers=_HEADERS, follow_redirects=True)
+            closing = _close_with_loop(client)
+            self._of_loop[loop] = (client, closing)
+            await anext(closing)
+        return self._of_loop[loop][0]
+
+
+async def _close_with_loop(client: httpx.AsyncClient) -> AsyncGenerator[None, None]:
+    # An event loop closes, at its end, the asynchronous generators that were begun in it (shutdown_asyncgens).
     try:
-        return call.failed(_failure(error, call))
-    except ModelError as final:
-        raise final from error
-
-
-def _failure(error: Exception, call: Call) -> Failure:
-    kind = type(error).__name__
-    said = f"{kind}: {shorten(error, 200)}" if str(error) else kind
-    again = not isinstance(error, _NEVER_RETRIED)
-    if isinstance(error, httpx.TimeoutException) and not isinstance(error, httpx.ConnectTimeout):
-        return Failure(reason=f"did not answer in time ({kind})", next_step="try again, or allow more time", again=True)
-    if isinstance(error, (httpx.ReadError, httpx.WriteError, httpx.RemoteProtocolError)):
-        return Failure(reason=f"broke the connection off: {said}", next_step="run again", again=True)
-    if isinstance(error, BrokenStreamError):
-        return Failure(reason=f"sent no reply: {error}", next_step="run again", again=True)
-    if not isinstance(error, (httpx.HTTPError, httpx.InvalidURL)):
-        # Whatever is no failure of HTTP was found wrong before anything was sent.
-        again = False
-        if not _is_json(call.body):
-            return Failure(
-                reason=f"was not asked: the request cannot be written as JSON ({said})", next_step=_CLEAN, again=False
-            )
-        if isinstance(error, UnicodeEncodeError) and error.encoding == "ascii":
-            # The error quotes what it could not write, and that is the key, or next to it.
-            said = "a header, such as the one with the key, holds characters that are not ASCII"
-    return Failure(
-        reason=f"cannot be reached: {said.rstrip('.')}",
-        next_step="check the network, COHERE_API_KEY and CO_API_URL, then run again",
-        again=again and not isinstance(error, httpx.InvalidURL),
-    )
-
-
-def _is_json(body: Any) -> bool:
-    try:
-        json.dumps(body, allow_nan=False, ensure_ascii=False).encode()
-    except (TypeError, ValueError):
-        return False
-    return True
-
-
-_CLEAN = "take out of the messages what JSON cannot hold, such as lone surrogates and NaN"
-
-
-def _cut(call: Call, error: Exception, reader: StreamReader) -> float:
-    why = shorten(error, 200) if isinstance(error, BrokenStreamError) else _failure(error, call).reason
-    call.check_time(f"cut the reply off after {reader.progress()}")
-    raise ModelError(
-        f"{call.where} cut the reply off after {reader.progress()}: {why}. "
-        "Next: run again; what has come so far is not the whole reply."
-    ) from error
+        yield
+    finally:
+        await client.aclose()

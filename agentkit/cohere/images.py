@@ -1,4 +1,4 @@
-"""Images for a user's message: checked before anything is sent, and in the form Cohere's chat takes.
+"""Images for a user's message: checked before anything is sent, in the form Cohere's chat takes.
 
 The limits are those of Cohere's documentation of image inputs: png, jpeg, webp and gif without animation; in one
 request 20 images and 20 MB at most.
@@ -27,7 +27,7 @@ _DATA_URL = re.compile(r"data:([^;,]*)(?:;[^;,]*)*?(;base64)?,", re.IGNORECASE)
 
 
 def image(source: str | Path | bytes, *, detail: Detail | None = None) -> dict[str, Any]:
-    """An image as a content part of a HumanMessage.
+    """Return an image as a content part of a HumanMessage.
 
     ::
 
@@ -38,7 +38,7 @@ def image(source: str | Path | bytes, *, detail: Detail | None = None) -> dict[s
         detail: How closely Cohere looks: ``low`` costs 256 tokens, ``high`` more; None leaves it to Cohere.
 
     Raises:
-        InputError: No such file, a kind of image Cohere does not take, or one that is too large.
+        InputError: There is no such file, or Cohere does not take an image of that kind or size.
     """
     if detail not in (None, "auto", "low", "high"):
         raise InputError(f"image(detail={shorten(repr(detail))}): give 'auto', 'low', 'high' or None.")
@@ -49,7 +49,7 @@ def image(source: str | Path | bytes, *, detail: Detail | None = None) -> dict[s
 
 
 def image_part(block: Mapping[str, Any]) -> dict[str, Any]:
-    """An image in one of LangChain's forms as the wire's part.
+    """Return an image in one of LangChain's forms as a part of a request.
 
     Args:
         block: ``{"type": "image_url", "image_url": ...}``, or ``{"type": "image"}`` with ``url`` or ``base64``.
@@ -74,7 +74,7 @@ def image_part(block: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def check_images(messages: Iterable[Mapping[str, Any]]) -> None:
-    """Whether a request's messages, in the wire's form, hold few enough images.
+    """Check that a request's messages, in the wire's form, do not hold too many images.
 
     Raises:
         InputError: More than 20, or more than 20 MB of them.
@@ -102,7 +102,7 @@ def _urls(messages: Iterable[Mapping[str, Any]]) -> Iterator[str]:
 
 
 def _named_url(url: str) -> str:
-    """A URL that says by its own words that Cohere takes it; its bytes are not read again with every request."""
+    """Return a URL if Cohere takes it, judged by its scheme and type; its bytes are not decoded for every request."""
     if url.lower().startswith(("http://", "https://")):
         return url
     head = _DATA_URL.match(url)
@@ -149,7 +149,7 @@ def _decoded(text: str, what: str) -> bytes:
     try:
         return base64.b64decode("".join(text.split()), validate=True)
     except (binascii.Error, ValueError) as error:
-        raise InputError(f"{_begin(what)} is not valid base64 ({error}): encode the image's bytes anew.") from error
+        raise InputError(f"{_begin(what)} is not valid base64 ({error}): encode the image's bytes again.") from error
 
 
 def _checked(data: bytes, what: str) -> str:
@@ -188,7 +188,7 @@ def _kind(data: bytes) -> str | None:
 
 
 def _is_animated(data: bytes) -> bool:
-    """Whether a gif holds a second frame: its blocks are walked, since pixels may look like the start of one."""
+    """True if a gif holds a second frame. Its blocks are walked, since pixels may look like the start of one."""
     at, frames = 13 + _table(data, 10), 0
     while at < len(data):
         if data[at] == 0x2C:
@@ -204,7 +204,7 @@ def _is_animated(data: bytes) -> bool:
 
 
 def _table(data: bytes, at: int) -> int:
-    """Bytes of the colour table that the flags at `at` announce."""
+    """Return the size of the colour table that the flags at `at` announce."""
     flags = data[at] if at < len(data) else 0
     return 3 << ((flags & 7) + 1) if flags & 0x80 else 0
 

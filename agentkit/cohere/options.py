@@ -4,47 +4,53 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from langchain_core.documents import Document
-from pydantic import BaseModel
+from pydantic import BaseModel, BeforeValidator, Field, InstanceOf
 
+from agentkit.base.settings import Give, settings
 from agentkit.base.text import shorten
 from agentkit.errors import ConfigError
 
-SafetyMode = Literal["CONTEXTUAL", "STRICT", "OFF"]
-CitationMode = Literal["FAST", "ACCURATE", "OFF", "ENABLED", "DISABLED"]
-ToolChoice = Literal["REQUIRED", "NONE"]
-Thinking = Literal["enabled", "disabled"]
 
-_WORDS: dict[str, tuple[str, ...]] = {
-    "safety_mode": ("CONTEXTUAL", "STRICT", "OFF"),
-    "citation_mode": ("FAST", "ACCURATE", "OFF", "ENABLED", "DISABLED"),
-    "tool_choice": ("REQUIRED", "NONE"),
-    "thinking": ("enabled", "disabled"),
-}
-_NUMBERS: dict[str, tuple[type, float, float]] = {
-    "thinking_budget": (int, 1, math.inf),
-    "temperature": (float, 0, math.inf),
-    "max_tokens": (int, 1, math.inf),
-    "seed": (int, 0, 2**64 - 1),
-    "k": (int, 0, 500),
-    "p": (float, 0.01, 0.99),
-    "frequency_penalty": (float, 0, 1),
-    "presence_penalty": (float, 0, 1),
-    "priority": (int, 0, 999),
-}
-_SWITCHES = ("strict_tools", "logprobs")
-_AS_THEY_ARE = (*_SWITCHES, *(n for n in _NUMBERS if n != "thinking_budget"), "safety_mode", "tool_choice")
+def _upper(word: Any) -> Any:
+    return word.upper() if isinstance(word, str) else word
+
+
+def _lower(word: Any) -> Any:
+    return word.lower() if isinstance(word, str) else word
+
+
+SafetyMode = Annotated[Literal["CONTEXTUAL", "STRICT", "OFF"], BeforeValidator(_upper)]
+CitationMode = Annotated[Literal["FAST", "ACCURATE", "OFF", "ENABLED", "DISABLED"], BeforeValidator(_upper)]
+ToolChoice = Annotated[Literal["REQUIRED", "NONE"], BeforeValidator(_upper)]
+Thinking = Annotated[Literal["enabled", "disabled"], BeforeValidator(_lower)]
+Penalty = Annotated[float, Field(ge=0, le=1)]
+Stops = Annotated[
+    Sequence[Annotated[str, Field(min_length=1)]],
+    Field(max_length=5),
+    Give("a list of at most 5 texts that are not empty"),
+]
+ResponseFormat = Annotated[
+    Literal["json_object"] | Mapping[str, Any] | type[BaseModel] | None,
+    Give("'json_object', a pydantic model or a JSON schema"),
+]
+Documents = Annotated[
+    Sequence[InstanceOf[Document] | Mapping[str, Any] | str], Give("a list of Documents, mappings or texts")
+]
+
+# Fields of a request that are sent under their own name and as they are.
+_SENT_AS_THEY_ARE = (
+    *("strict_tools", "logprobs", "temperature", "max_tokens", "seed", "k", "p"),
+    *("frequency_penalty", "presence_penalty", "priority", "safety_mode", "tool_choice"),
+)
 _ONLY_BESIDE_TOOLS = ("strict_tools", "tool_choice")
-MAX_STOP_SEQUENCES = 5
 
 
-@dataclass(frozen=True, kw_only=True)
+@settings
 class CohereOptions:
     """Settings of a chat request; None leaves a setting to Cohere. Limits are those of Cohere's API reference.
 
@@ -72,65 +78,62 @@ class CohereOptions:
         presence_penalty: 0 to 1.
         logprobs: True puts the tokens' log probabilities into ``response_metadata["logprobs"]``.
         priority: 0 (first) to 999.
+
+    Raises:
+        ConfigError: A setting Cohere does not have or take; the message names it, its value and what it takes.
     """
 
-    response_format: Literal["json_object"] | Mapping[str, Any] | type[BaseModel] | None = None
+    response_format: ResponseFormat = None
     strict_tools: bool | None = None
     safety_mode: SafetyMode | None = None
     citation_mode: CitationMode | None = None
     thinking: Thinking | Mapping[str, Any] | None = None
-    thinking_budget: int | None = None
-    documents: Sequence[Document | Mapping[str, Any] | str] | None = None
+    thinking_budget: Annotated[int, Field(ge=1)] | None = None
+    documents: Documents | None = None
     tool_choice: ToolChoice | None = None
-    seed: int | None = None
-    temperature: float | None = None
-    max_tokens: int | None = None
-    stop_sequences: Sequence[str] | None = None
-    k: int | None = None
-    p: float | None = None
-    frequency_penalty: float | None = None
-    presence_penalty: float | None = None
+    seed: Annotated[int, Field(ge=0, lt=2**64), Give("a whole number from 0 to 2^64 - 1")] | None = None
+    temperature: Annotated[float, Field(ge=0), Give("a finite number from 0")] | None = None
+    max_tokens: Annotated[int, Field(ge=1)] | None = None
+    stop_sequences: Stops | None = None
+    k: Annotated[int, Field(ge=0, le=500)] | None = None
+    p: Annotated[float, Field(ge=0.01, le=0.99)] | None = None
+    frequency_penalty: Penalty | None = None
+    presence_penalty: Penalty | None = None
     logprobs: bool | None = None
-    priority: int | None = None
+    priority: Annotated[int, Field(ge=0, le=999)] | None = None
 
     def __post_init__(self) -> None:
-        """Check every setting.
+        """Check what one field's annotation cannot say.
 
         Raises:
-            ConfigError: One that cannot be; the message names it, its value and what can be.
+            ConfigError: As for the class.
         """
-        for name, words in _WORDS.items():
-            self._check_word(name, words)
-        for name, limits in _NUMBERS.items():
-            self._check_number(name, *limits)
-        for name in _SWITCHES:
-            if getattr(self, name) not in (None, True, False):
-                raise self._error(name, "give True or False")
-        self._check_stops()
-        if self.thinking_budget is not None and _thinking_is_off(self.thinking):
-            raise self._error("thinking_budget", "it means nothing with thinking disabled; leave one of the two out")
+        if isinstance(self.thinking, Mapping) and self.thinking.get("type") not in ("enabled", "disabled"):
+            raise self._error("thinking", "give 'enabled' or 'disabled' as its type")
+        if self.thinking_budget is not None and self._thinking()["type"] == "disabled":
+            raise self._error("thinking_budget", "it means nothing with thinking disabled; omit one of the two")
         self._format  # noqa: B018 (built now, so that a wrong schema is found now)
         self._documents  # noqa: B018
 
     def merged(self, changes: Mapping[str, Any]) -> Self:
-        """These settings with `changes`; one that is None changes nothing.
+        """Return these settings with `changes`; one that is None changes nothing.
 
         Raises:
-            ConfigError: As for the constructor.
+            ConfigError: As for the class.
         """
         given = {name: value for name, value in changes.items() if value is not None}
         return dataclasses.replace(self, **given) if given else self
 
     def fields(self, *, tools: bool) -> dict[str, Any]:
-        """The fields of a request, in the wire's form.
+        """Return the fields of a request, in the wire's form.
 
         Args:
-            tools: Whether the request offers tools.
+            tools: True if the request offers tools.
 
         Raises:
             ConfigError: Settings that Cohere does not take together.
         """
-        out = {name: value for name in _AS_THEY_ARE if (value := getattr(self, name)) is not None}
+        out = {name: value for name in _SENT_AS_THEY_ARE if (value := getattr(self, name)) is not None}
         if not tools:
             out = {name: value for name, value in out.items() if name not in _ONLY_BESIDE_TOOLS}
         if self.stop_sequences:
@@ -147,7 +150,7 @@ class CohereOptions:
         return out
 
     def document(self, source_id: str) -> Document | Mapping[str, Any] | str:
-        """The document a citation names, as it was given.
+        """Return the document a citation names, as it was given.
 
         Raises:
             ConfigError: No document has that id.
@@ -159,7 +162,7 @@ class CohereOptions:
         raise ConfigError(f"No document has the id {shorten(repr(source_id))}; the ids are: {shorten(ids, 200)}.")
 
     def document_texts(self) -> dict[str, str]:
-        """The documents as text, by the id a citation names."""
+        """Return the documents as text, by the id a citation names."""
         return {str(sent["id"]): " ".join(str(value) for value in sent["data"].values()) for sent in self._documents}
 
     @cached_property
@@ -167,50 +170,24 @@ class CohereOptions:
         wanted = self.response_format
         if wanted is None:
             return None
-        if wanted == "json_object":
-            return {"type": "json_object"}
-        if isinstance(wanted, type) and issubclass(wanted, BaseModel):
+        if isinstance(wanted, str):
+            return {"type": wanted}
+        if isinstance(wanted, type):
             return {"type": "json_object", "schema": wanted.model_json_schema()}
-        if not isinstance(wanted, Mapping):
-            raise self._error("response_format", "give 'json_object', a pydantic model or a JSON schema")
         if wanted.get("type") in ("json_object", "text"):
             return dict(wanted)
         if wanted.get("type") != "object":
-            raise self._error("response_format", "a schema has to be of an object: {'type': 'object', ...}")
+            raise self._error("response_format", "give a schema of an object, {'type': 'object', ...}")
         return {"type": "json_object", "schema": dict(wanted)}
 
     @cached_property
     def _documents(self) -> tuple[dict[str, Any], ...]:
-        if self.documents is None:
-            return ()
-        if isinstance(self.documents, (str, Mapping)) or not isinstance(self.documents, Sequence):
-            raise self._error("documents", "give a list of Documents, mappings or texts")
-        sent = tuple(self._document(number, given) for number, given in enumerate(self.documents))
+        sent = tuple(_document(number, given) for number, given in enumerate(self.documents or ()))
         ids = [document["id"] for document in sent]
         for one in ids:
             if ids.count(one) > 1:
-                raise ConfigError(f"CohereOptions(documents=...): the id {shorten(repr(one))} is used twice; give ids.")
+                raise self._error("documents", f"the id {shorten(repr(one))} is used twice; give each its own")
         return sent
-
-    def _document(self, number: int, given: Document | Mapping[str, Any] | str) -> dict[str, Any]:
-        own_id: Any = None
-        if isinstance(given, Document):
-            own_id, data = given.id, {**given.metadata, "text": given.page_content}
-        elif isinstance(given, str):
-            data = {"text": given}
-        elif isinstance(given, Mapping) and isinstance(given.get("data"), Mapping):
-            own_id, data = given.get("id"), dict(given["data"])
-        elif isinstance(given, Mapping):
-            own_id, data = given.get("id"), {name: value for name, value in given.items() if name != "id"}
-        else:
-            data = {}
-        if not data or not any(data.values()):
-            raise ConfigError(
-                f"CohereOptions(documents=...): number {number} is {shorten(repr(given))}; "
-                "give a Document, a mapping or a text that is not empty."
-            )
-        # Metadata may hold dates and paths, which a model reads as text.
-        return {"id": str(own_id) if own_id else f"doc-{number}", "data": json.loads(json.dumps(data, default=str))}
 
     def _thinking(self) -> dict[str, Any]:
         given = self.thinking
@@ -230,49 +207,31 @@ class CohereOptions:
         if self.safety_mode in ("STRICT", "OFF"):
             raise ConfigError(
                 f"safety_mode={self.safety_mode!r} has no effect together with {beside}, where Cohere always uses "
-                f"CONTEXTUAL (Cohere's reference of safety_mode): leave it out, or ask without {beside}."
+                f"CONTEXTUAL (Cohere's reference of safety_mode): omit it, or ask without {beside}."
             )
 
-    def _check_word(self, name: str, words: tuple[str, ...]) -> None:
-        value = getattr(self, name)
-        if value is None:
-            return
-        if name == "thinking" and isinstance(value, Mapping) and value.get("type") in words:
-            return
-        same = [word for word in words if isinstance(value, str) and word.lower() == value.lower()]
-        if not same:
-            raise self._error(name, f"give {', '.join(words[:-1])} or {words[-1]}")
-        object.__setattr__(self, name, same[0])
-
-    def _check_number(self, name: str, kind: type, low: float, high: float) -> None:
-        value = getattr(self, name)
-        if value is None:
-            return
-        allowed = int if kind is int else (int, float)
-        if isinstance(value, bool) or not isinstance(value, allowed) or not low <= value <= high:
-            what = "a whole number" if kind is int else "a number"
-            reach = f"from {low:g}" if high == math.inf else f"from {low:g} to {'2^64 - 1' if name == 'seed' else high}"
-            raise self._error(name, f"give {what} {reach}")
-        if value == math.inf:
-            raise self._error(name, "give a finite number")
-
-    def _check_stops(self) -> None:
-        stops = self.stop_sequences
-        if stops is None:
-            return
-        is_list = isinstance(stops, Sequence) and not isinstance(stops, str)
-        if not is_list or not all(isinstance(stop, str) and stop for stop in stops):
-            raise self._error("stop_sequences", "give a list of texts that are not empty")
-        if len(stops) > MAX_STOP_SEQUENCES:
-            raise self._error("stop_sequences", f"give at most {MAX_STOP_SEQUENCES}, not {len(stops)}")
-
     def _error(self, name: str, step: str) -> ConfigError:
-        return ConfigError(f"CohereOptions({name}={shorten(repr(getattr(self, name)))}): {step}.")
+        return ConfigError(f"CohereOptions.{name} is {shorten(repr(getattr(self, name)))}: {step}.")
 
 
 OPTION_NAMES = frozenset(field.name for field in dataclasses.fields(CohereOptions))
 """The names of all settings."""
 
 
-def _thinking_is_off(thinking: Any) -> bool:
-    return (thinking.get("type") if isinstance(thinking, Mapping) else thinking) == "disabled"
+def _document(number: int, given: Document | Mapping[str, Any] | str) -> dict[str, Any]:
+    own_id: Any = None
+    if isinstance(given, Document):
+        own_id, data = given.id, {**given.metadata, "text": given.page_content}
+    elif isinstance(given, str):
+        data = {"text": given}
+    elif isinstance(given.get("data"), Mapping):
+        own_id, data = given.get("id"), dict(given["data"])
+    else:
+        own_id, data = given.get("id"), {name: value for name, value in given.items() if name != "id"}
+    if not any(data.values()):
+        raise ConfigError(
+            f"CohereOptions.documents[{number}] is {shorten(repr(given))}: "
+            "give a Document, a mapping or a text that is not empty."
+        )
+    # Metadata may hold dates and paths, which a model reads as text.
+    return {"id": str(own_id) if own_id else f"doc-{number}", "data": json.loads(json.dumps(data, default=str))}

@@ -1,4 +1,4 @@
-"""When a request to Cohere is sent again: one policy, with its clock and its sleep passed in."""
+"""When a request to Cohere is sent again, and after what wait; clock and sleep are passed in."""
 
 from __future__ import annotations
 
@@ -8,52 +8,46 @@ import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
+from typing import Annotated
 
-from agentkit.base.text import shorten
-from agentkit.errors import ConfigError
+from pydantic import Field
+
+from agentkit.base.settings import settings
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@settings
 class RetryPolicy:
     """How often and after what wait a request is sent again that met 429, 408, 5xx, a timeout or a broken connection.
 
-    Waits double from `base_s`, up to `max_s`, and are then cut by a random part of up to `jitter`, so that many
-    clients do not come back in the same moment. A server that says how long to wait (``Retry-After``) is waited
-    for that long; one that asks for more than `max_s` is not asked again.
+    Waits double from `base_s`, up to `max_s`, and are then shortened by a random part of up to `jitter`, so that many
+    clients do not come back in the same moment. A server that says how long to wait (``Retry-After``) is given
+    that long; one that asks for more than `max_s` gets no retry.
+
+    The defaults are chosen by hand: two retries after about 0.5 s and 1 s, and no wait longer than the minute over
+    which Cohere counts its rate limits.
 
     Attributes:
-        max_tries: Requests sent at most, the first one too; 1 never sends again.
-        base_s: Seconds before the second try.
+        max_tries: Attempts at most, the first one too; 1 means no retry.
+        base_s: Seconds before the first retry.
         max_s: The longest wait in seconds.
         jitter: Which part of a wait is random, 0 to 1.
         seed: Makes the random part the same in each run; None takes the system's randomness.
+
+    Raises:
+        ConfigError: A number that cannot be.
     """
 
-    max_tries: int = 3
-    base_s: float = 0.5
-    max_s: float = 60.0
-    jitter: float = 0.25
+    max_tries: Annotated[int, Field(ge=1)] = 3
+    base_s: Annotated[float, Field(ge=0)] = 0.5
+    max_s: Annotated[float, Field(ge=0, allow_inf_nan=True)] = 60.0
+    jitter: Annotated[float, Field(ge=0, le=1)] = 0.25
     seed: int | None = None
 
-    def __post_init__(self) -> None:
-        """Check the numbers.
-
-        Raises:
-            ConfigError: One of them cannot be.
-        """
-        if isinstance(self.max_tries, bool) or not isinstance(self.max_tries, int) or self.max_tries < 1:
-            raise ConfigError(f"RetryPolicy(max_tries={shorten(repr(self.max_tries))}): give a whole number from 1.")
-        for name, top in (("base_s", float("inf")), ("max_s", float("inf")), ("jitter", 1)):
-            value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value <= top:
-                limits = "0 to 1" if top == 1 else "seconds from 0"
-                raise ConfigError(f"RetryPolicy({name}={shorten(repr(value))}): give {limits}.")
-
     def wait_s(self, tries: int, retry_after_s: float | None = None) -> float:
-        """Seconds to wait after that many failed tries.
+        """Return the seconds to wait after that many failed attempts.
 
         Args:
-            tries: How many requests have failed, from 1.
+            tries: How many attempts have failed, from 1.
             retry_after_s: What the server asked for, None where it did not.
         """
         if retry_after_s is not None:
@@ -69,10 +63,10 @@ class Retry:
     """A request that failed and will be sent again; given to ``on_retry`` before the wait.
 
     Attributes:
-        tries: How many requests have failed so far, from 1.
+        tries: How many attempts have failed so far, from 1.
         wait_s: Seconds until the next one.
         reason: What went wrong.
-        status: The HTTP status, None where there was no answer.
+        status: The HTTP status, None where there was no response.
     """
 
     tries: int
@@ -83,12 +77,12 @@ class Retry:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Timing:
-    """How a client tells the time and waits; tests pass their own.
+    """The clocks and waits of a client; tests pass their own.
 
     Attributes:
         clock: Seconds from any fixed point; a call's ``deadline`` is on this clock.
         sleep: Waits so many seconds.
-        asleep: The same, awaited.
+        asleep: Waits so many seconds without blocking the event loop.
         now: Seconds since 1970, for a ``Retry-After`` that is a date.
     """
 
@@ -99,7 +93,7 @@ class Timing:
 
 
 def retry_after_s(header: str | None, now: float) -> float | None:
-    """Seconds a ``Retry-After`` header asks for: given in seconds or as an HTTP date; None where it says neither."""
+    """Return the seconds a ``Retry-After`` header asks for, given in seconds or as an HTTP date; None for neither."""
     if not header:
         return None
     text = header.strip()

@@ -1,4 +1,4 @@
-"""Cohere's server-sent events to LangChain chunks: pure, fed with bytes as the network happened to cut them.
+"""Cohere's server-sent events to LangChain chunks: no IO; fed with bytes as the network happened to cut them.
 
 Each delta becomes one chunk, once. Added up with ``+``, or joined with `join`, the chunks are the message that
 `agentkit.cohere.wire.response_message` makes of the same reply when it is not streamed.
@@ -12,7 +12,7 @@ from typing import Any, Self
 
 from langchain_core.messages import AIMessage, AIMessageChunk
 from langchain_core.messages.tool import ToolCallChunk, tool_call_chunk
-from pydantic import PrivateAttr, model_validator
+from pydantic import Field, InstanceOf, model_validator
 
 from agentkit.base.text import shorten
 from agentkit.cohere.retry import Retry
@@ -21,13 +21,13 @@ from agentkit.errors import ModelError
 
 
 class BrokenStreamError(Exception):
-    """A stream ended before its reply did, or holds what is no event."""
+    """A stream ended before its reply did, or holds something that is not an event."""
 
 
 class _Finished:
-    """What `CohereChunk` becomes when LangChain turns a sum of chunks into a message: an AIMessage."""
+    """The class a sum of chunks is turned into: calling it makes an AIMessage."""
 
-    # LangChain makes the message by calling the first base of the chunk's class.
+    # LangChain makes the finished message by calling the first base of the chunk's class.
     def __new__(cls, *args: Any, **kwargs: Any) -> Any:
         return AIMessage(**kwargs) if cls is _Finished else super().__new__(cls)
 
@@ -37,14 +37,17 @@ class CohereChunk(_Finished, AIMessageChunk):
 
     A plain AIMessageChunk repairs arguments that are not valid JSON, so that a call cut off in the middle comes
     out as a call with other arguments. Here the finished sum holds such a call in ``invalid_tool_calls``, with
-    what is wrong with it.
+    its error.
+
+    Attributes:
+        retry: The retry this chunk tells of, None for a piece of the reply.
     """
 
-    _retry: Retry | None = PrivateAttr(default=None)
+    retry: InstanceOf[Retry] | None = Field(default=None, exclude=True, repr=False)
 
     @model_validator(mode="after")
     def read_strictly(self) -> Self:
-        """Read the calls anew once the reply is complete; until then they are as LangChain guesses them."""
+        """Parse the calls again once the reply is complete; until then they are as LangChain guesses them."""
         if self.chunk_position == "last" and self.tool_call_chunks:
             self.tool_calls, self.invalid_tool_calls = read_calls(map(_as_call, self.tool_call_chunks))
         # An empty text in front of a list of blocks is a piece without content of its own.
@@ -54,27 +57,25 @@ class CohereChunk(_Finished, AIMessageChunk):
 
     @classmethod
     def lc_id(cls) -> list[str]:
-        """Where LangChain's loader finds the class: it is stored as an AIMessageChunk."""
+        """Return the name LangChain's loader knows: a chunk is stored as an AIMessageChunk."""
         return AIMessageChunk.lc_id()
 
 
 def retry_chunk(retry: Retry) -> CohereChunk:
-    """A chunk without content that tells of a further try; it adds nothing to the reply."""
-    chunk = CohereChunk(content="")
-    chunk._retry = retry
-    return chunk
+    """Return a chunk that tells of a retry and adds nothing to the reply."""
+    return CohereChunk(content="", retry=retry)
 
 
 def retry_of(chunk: Any) -> Retry | None:
-    """The further try a chunk tells of, None for a chunk of the reply."""
-    return chunk._retry if isinstance(chunk, CohereChunk) else None
+    """Return the retry a chunk tells of, None for a piece of the reply."""
+    return chunk.retry if isinstance(chunk, CohereChunk) else None
 
 
 def join(chunks: Sequence[AIMessage]) -> AIMessage:
-    """The message a stream of any chat model adds up to.
+    """Return the message that a stream of any chat model adds up to.
 
     Args:
-        chunks: What the model's ``stream`` yielded, all of it. A model that cannot stream yields its message.
+        chunks: Everything the model's ``stream`` yielded. A model that cannot stream yields its message.
 
     Raises:
         ModelError: There is nothing to join.
@@ -107,10 +108,10 @@ class StreamReader:
     """Reads one streamed reply.
 
     Attributes:
-        ended: Whether the reply is complete.
-        done: Whether the server has said that nothing follows.
-        events: How many events have come.
-        characters: How many characters of plan, thinking, text and arguments have come.
+        ended: True once the reply is complete.
+        done: True once the server has said that nothing follows.
+        events: The number of events so far.
+        characters: The number of characters of plan, thinking, text and arguments so far.
     """
 
     def __init__(self, model: str | None = None) -> None:
@@ -126,7 +127,7 @@ class StreamReader:
         self._chunks = _ChunkMaker(model)
 
     def feed(self, received: bytes) -> Iterator[CohereChunk]:
-        """The chunks that these bytes complete.
+        """Yield the chunks that these bytes complete.
 
         Raises:
             BrokenStreamError: An event that is not JSON.
@@ -135,7 +136,7 @@ class StreamReader:
             yield from self._take(data)
 
     def close(self) -> Iterator[CohereChunk]:
-        """The chunk of a last event that no empty line follows.
+        """Yield the chunk of a last event that no empty line follows.
 
         Raises:
             BrokenStreamError: The reply is not complete.
@@ -146,7 +147,7 @@ class StreamReader:
             raise BrokenStreamError("the stream ended before the reply was complete")
 
     def progress(self) -> str:
-        """How much of the reply has come, in words."""
+        """Return in words how much of the reply has come."""
         return f"{self.characters} characters in {self.events} events"
 
     def _take(self, data: str) -> Iterator[CohereChunk]:
@@ -171,7 +172,11 @@ class StreamReader:
 
 
 class EventData:
-    """Bytes of ``text/event-stream`` to the data of its events; comments and other fields are passed over."""
+    """Bytes of ``text/event-stream`` to the data of its events; comments and other fields are ignored.
+
+    Written by hand: httpx's ``iter_lines`` also breaks a line at U+2028 and its like, which may stand unescaped
+    inside JSON, and the SDK's reader loses characters that the network cuts in two.
+    """
 
     def __init__(self) -> None:
         """Begin a stream."""
@@ -179,7 +184,7 @@ class EventData:
         self._data: list[str] = []
 
     def feed(self, received: bytes) -> Iterator[str]:
-        """The data of the events that these bytes complete."""
+        """Yield the data of the events that these bytes complete."""
         lines = (self._rest + received).splitlines(keepends=True)
         # A line is decoded whole: the network may cut in the middle of a character, or between CR and LF.
         self._rest = lines.pop() if lines and not lines[-1].endswith(b"\n") else b""
@@ -187,7 +192,7 @@ class EventData:
             yield from self._line(line.rstrip(b"\r\n"))
 
     def close(self) -> Iterator[str]:
-        """The data of a last event that no empty line follows."""
+        """Yield the data of a last event that no empty line follows."""
         yield from self._line(self._rest.rstrip(b"\r\n"))
         yield from self._line(b"")
 
@@ -203,7 +208,7 @@ class EventData:
 
 
 class _ChunkMaker:
-    """Events to chunks, in the order they come; knows which content part and which call is open."""
+    """Events to chunks, in the order they come; keeps track of the open content part and the open call."""
 
     def __init__(self, model: str | None) -> None:
         self.characters = 0
@@ -218,20 +223,20 @@ class _ChunkMaker:
         self._call_of: dict[Any, int] = {}
 
     def take(self, event: Mapping[str, Any]) -> CohereChunk | None:
-        """The chunk of one event; None for one that says nothing, or is of a kind not known here."""
+        """Return the chunk of an event; None for one without content or of an unknown kind."""
         kind, index = event.get("type"), event.get("index")
         if kind == "message-start":
             self._id = event.get("id")
         elif kind in ("content-start", "content-delta"):
             return self._content(kind, index, event)
         elif kind == "tool-plan-delta":
-            plan = _said(event, "tool_plan")
+            plan = _message_field(event, "tool_plan")
             self.characters += len(plan) if isinstance(plan, str) else 0
             return CohereChunk(content="", additional_kwargs={"tool_plan": plan}) if plan else None
         elif kind in ("tool-call-start", "tool-call-delta"):
-            return self._call(kind, index, _one(_said(event, "tool_calls")))
+            return self._call(kind, index, _first(_message_field(event, "tool_calls")))
         elif kind == "citation-start":
-            citation = read_citation(_one(_said(event, "citations")), self._offsets)
+            citation = read_citation(_first(_message_field(event, "citations")), self._offsets)
             return CohereChunk(content="", additional_kwargs={"citations": [citation]}) if citation else None
         elif kind == "message-end":
             return self._end(event)
@@ -242,12 +247,12 @@ class _ChunkMaker:
             self._part_of[index] = self._parts
             self._parts += 1
         part = self._part_of[index]
-        said = _one(_said(event, "content"))
-        thinking, text = said.get("thinking") or "", said.get("text") or ""
+        content_part = _first(_message_field(event, "content"))
+        thinking, text = content_part.get("thinking") or "", content_part.get("text") or ""
         self.characters += len(thinking) + len(text)
         logprobs = {"logprobs": [event["logprobs"]]} if event.get("logprobs") else {}
         content: str | list[str | dict[Any, Any]] = text
-        if said.get("type") == "text" or text:
+        if content_part.get("type") == "text" or text:
             self._offsets.setdefault(part, self._text_length)
             self._text_length += len(text)
         if thinking:
@@ -281,13 +286,14 @@ class _ChunkMaker:
         )
 
 
-def _said(event: Mapping[str, Any], what: str) -> Any:
+def _message_field(event: Mapping[str, Any], name: str) -> Any:
     delta = event.get("delta")
     message = delta.get("message") if isinstance(delta, Mapping) else None
-    return message.get(what) if isinstance(message, Mapping) else None
+    return message.get(name) if isinstance(message, Mapping) else None
 
 
-def _one(said: Any) -> Mapping[str, Any]:
-    if isinstance(said, list):
-        said = said[0] if said else None
-    return said if isinstance(said, Mapping) else {}
+def _first(given: Any) -> Mapping[str, Any]:
+    """Return a mapping that may stand alone or first in a list; empty where there is none."""
+    if isinstance(given, list):
+        given = given[0] if given else None
+    return given if isinstance(given, Mapping) else {}

@@ -1,6 +1,6 @@
-"""LangChain messages to Cohere v2 chat requests, and v2 responses to LangChain messages: pure functions.
+"""LangChain messages to Cohere v2 chat requests, and v2 responses to LangChain messages; no IO.
 
-The AI messages made here keep what v2 says apart: the answer in ``content``; the plan beside tool calls in
+The AI messages made here keep the parts of a v2 message apart: the answer in ``content``; the plan beside tool calls in
 ``additional_kwargs["tool_plan"]``; thinking as a LangChain ``reasoning`` block; citations as plain JSON in
 ``additional_kwargs["citations"]``; and the same messages give the same request back. Nothing is invented.
 """
@@ -27,7 +27,7 @@ from agentkit.errors import HistoryError, ModelError
 
 
 def request_messages(messages: Iterable[BaseMessage]) -> list[dict[str, Any]]:
-    """The ``messages`` array of a v2 chat request.
+    """Return the ``messages`` array of a v2 chat request.
 
     Raises:
         HistoryError: A message of a type v2 has no role for.
@@ -70,8 +70,8 @@ def _assistant(message: AIMessage) -> dict[str, Any]:
             for call in message.tool_calls
         ]
         return out
-    said = [{"type": "text", "text": text}] if text else []
-    out["content"] = [*thinking, *said] if thinking else text
+    answer = [{"type": "text", "text": text}] if text else []
+    out["content"] = [*thinking, *answer] if thinking else text
     return out
 
 
@@ -95,12 +95,12 @@ def _user_content(message: HumanMessage) -> str | list[dict[str, Any]]:
 
 
 def thinking_of(message: AIMessage) -> str:
-    """The thinking in an AI message, whichever provider's block holds it; "" where there is none."""
+    """Return the thinking in an AI message, whichever provider's block holds it; "" where there is none."""
     return "\n".join(_thoughts(message))
 
 
 def _thoughts(message: AIMessage) -> list[str]:
-    """Its blocks of thinking, one by one, as they came."""
+    """Return its blocks of thinking in their order."""
     if isinstance(message.content, str):
         return []
     found: list[str] = []
@@ -117,14 +117,14 @@ def _thoughts(message: AIMessage) -> list[str]:
 
 
 def request_tools(tools: Sequence[Any]) -> list[dict[str, Any]]:
-    """Tools (LangChain tools, functions, pydantic models, dicts) as v2 function tools."""
+    """Return tools (LangChain tools, functions, pydantic models, dicts) as v2 function tools."""
     from langchain_core.utils.function_calling import convert_to_openai_tool
 
     return [dict(convert_to_openai_tool(tool)) for tool in tools]
 
 
 def response_message(response: Mapping[str, Any], model: str | None = None) -> AIMessage:
-    """The AI message of one v2 chat response, given as plain JSON.
+    """Return the AI message of one v2 chat response, given as plain JSON.
 
     Args:
         response: The response's body.
@@ -170,26 +170,26 @@ def _message(response: Mapping[str, Any], body: Mapping[str, Any], model: str | 
 
 
 def _content(parts: Sequence[Mapping[str, Any]]) -> tuple[str | list[str | dict[Any, Any]], dict[int, int]]:
-    """A text, or blocks from the first thinking on; and where in the whole text each text part begins."""
+    """Return a text, or blocks from the first thinking on; and where in the whole text each text part begins."""
     text, blocks, offsets, length = "", [], {}, 0
     for index, part in enumerate(parts):
         if part.get("type") == "thinking" and part.get("thinking"):
             blocks.append({"type": "reasoning", "reasoning": part["thinking"], "index": index})
         elif part.get("type") == "text":
-            said = part.get("text") or ""
+            piece = part.get("text") or ""
             offsets[index] = length
-            length += len(said)
+            length += len(piece)
             if not blocks:
-                text += said
-            elif said:
-                blocks.append({"type": "text", "text": said, "index": index})
+                text += piece
+            elif piece:
+                blocks.append({"type": "text", "text": piece, "index": index})
     if not blocks:
         return text, offsets
     return [*([text] if text else []), *blocks], offsets
 
 
 def read_calls(calls: Iterable[Mapping[str, Any]]) -> tuple[list[MessageToolCall], list[InvalidToolCall]]:
-    """A reply's calls in LangChain's form: those whose arguments are a JSON object, and the others."""
+    """Return a reply's calls in LangChain's form: those whose arguments are a JSON object, and the others."""
     good, bad = [], []
     for call in calls:
         function = call.get("function") or {}
@@ -206,7 +206,7 @@ def read_calls(calls: Iterable[Mapping[str, Any]]) -> tuple[list[MessageToolCall
 
 
 def read_citation(citation: Mapping[str, Any], offsets: Mapping[int, int]) -> dict[str, Any] | None:
-    """A citation of the answer, counted from the start of the whole answer.
+    """Return a citation of the answer, counted from the start of the whole answer.
 
     Args:
         citation: In the wire's form.
@@ -227,7 +227,7 @@ def read_citation(citation: Mapping[str, Any], offsets: Mapping[int, int]) -> di
 
 
 def read_metadata(response: Mapping[str, Any], model: str | None) -> dict[str, Any]:
-    """What a message says about its making: why it ended, its id, the model, and what is billed."""
+    """Return a message's metadata: finish reason, id, model, billed units, error."""
     metadata = {
         "finish_reason": response.get("finish_reason"),
         "id": response.get("id"),
@@ -240,7 +240,7 @@ def read_metadata(response: Mapping[str, Any], model: str | None) -> dict[str, A
 
 
 def read_usage(usage: Mapping[str, Any]) -> UsageMetadata | None:
-    """Tokens, not billed units: what fills the window and what LangChain's other models count."""
+    """Return the tokens (not billed units), which fill the window and are what LangChain's other models count."""
     tokens = usage.get("tokens") or usage.get("billed_units")
     if not tokens:
         return None

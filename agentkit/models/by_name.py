@@ -1,4 +1,4 @@
-"""The chat model an agent talks to: made from a Cohere model's name, or given, with the settings it shall have."""
+"""The chat model an agent talks to: built from a Cohere model's name or given ready, with the settings to use."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ REPLACED_MODELS = {
 
 
 def checked_name(name: str) -> str:
-    """A model's name; one that Cohere has withdrawn is warned of.
+    """Return a model's name without spaces around it; warn of one that Cohere has withdrawn.
 
     Raises:
         ConfigError: It is empty.
@@ -50,10 +50,10 @@ def checked_name(name: str) -> str:
 
 
 def key_of_environment() -> str:
-    """The key in COHERE_API_KEY.
+    """Return the key in COHERE_API_KEY.
 
     Raises:
-        ConfigError: There is none.
+        ConfigError: There is none, or it holds characters that no key has.
     """
     key = os.environ.get("COHERE_API_KEY", "").strip()
     if not key:
@@ -64,7 +64,7 @@ def key_of_environment() -> str:
         )
     if not (key.isascii() and key.isprintable()):
         raise ConfigError(
-            "COHERE_API_KEY holds characters that no key has, such as curly quotes or accents: copy the key anew from "
+            "COHERE_API_KEY holds characters that no key has, such as curly quotes or accents: copy the key again from "
             "https://dashboard.cohere.com/api-keys."
         )
     return key
@@ -73,7 +73,7 @@ def key_of_environment() -> str:
 def cohere_model(
     name: str, key: str, url: str | None, options: CohereOptions | None, retry: RetryPolicy | None
 ) -> CohereChat:
-    """The chat model of that name.
+    """Return the chat model of that name.
 
     Raises:
         ConfigError: No client can be made for it.
@@ -82,29 +82,44 @@ def cohere_model(
 
     from agentkit.cohere.chat import CohereChat
 
-    # langchain-cohere passes base_url on even where it is None, which hides CO_API_URL from the SDK.
     try:
         model = CohereChat(model=name, temperature=0, cohere_api_key=SecretStr(key), base_url=url)
     except ValueError as error:
-        # Its text may quote a proxy's password, so only what it is about is told.
+        # The error may quote a proxy's password, so the message gives only its kind.
         raise ConfigError(
             f"The client for the model {shorten(name)!r} cannot be made ({type(error).__name__}): check that "
-            "CO_API_URL is an http or https address, and that HTTPS_PROXY, HTTP_PROXY and ALL_PROXY are ones it knows."
+            "CO_API_URL is an http or https address, and that HTTPS_PROXY, HTTP_PROXY and ALL_PROXY are http, https or "
+            "socks5 addresses."
         ) from None
     return cast("CohereChat", with_settings(model, options, retry))
 
 
 def is_cohere_chat(model: BaseChatModel) -> bool:
-    """Whether it is a `CohereChat`, asked without importing that."""
-    module = sys.modules.get("agentkit.cohere.chat")  # where it is not imported there is none of it
-    return module is not None and isinstance(model, module.CohereChat)
+    """True if it is a `CohereChat`."""
+    kind = _imported("agentkit.cohere.chat", "CohereChat")
+    return kind is not None and isinstance(model, kind)
 
 
-def check_settings(options: Any, retry: Any) -> None:
-    """See whether they are settings at all.
+def is_chat_cohere(model: BaseChatModel) -> bool:
+    """True if it is langchain-cohere's `ChatCohere`, or a subclass, as `CohereChat` is."""
+    kind = _imported("langchain_cohere", "ChatCohere")
+    return kind is not None and isinstance(model, kind)
+
+
+def _imported(module: str, name: str) -> type | None:
+    """Return a class, or None if its module is not imported, and so no object of it exists.
+
+    Importing langchain_cohere takes about 1.7 s, which a user of another provider need not pay.
+    """
+    found = sys.modules.get(module)
+    return None if found is None else getattr(found, name)
+
+
+def check_settings(options: object, retry: object) -> None:
+    """Check that `options` and `retry` are what their names say, or None.
 
     Raises:
-        ConfigError: They are something else.
+        ConfigError: One is something else.
     """
     if options is None and retry is None:
         return
@@ -117,10 +132,10 @@ def check_settings(options: Any, retry: Any) -> None:
 
 
 def with_settings(model: BaseChatModel, options: CohereOptions | None, retry: RetryPolicy | None) -> BaseChatModel:
-    """`model`, or one with the same clients and other settings.
+    """Return `model`, or a copy on the same connections with these settings.
 
     Raises:
-        ConfigError: It is no model of Cohere's, or they are no settings.
+        ConfigError: There are settings and `model` is not Cohere's, or they are no settings.
     """
     check_settings(options, retry)
     if options is None and retry is None:
@@ -140,10 +155,13 @@ def with_settings(model: BaseChatModel, options: CohereOptions | None, retry: Re
     return cohere.model_copy(update=changes)
 
 
-def mended(model: BaseChatModel) -> BaseChatModel:
-    """`model`; a plain ChatCohere becomes a CohereChat with the same clients and settings."""
-    if type(model).__module__ != "langchain_cohere.chat_models" or type(model).__name__ != "ChatCohere":
+def as_cohere_chat(model: BaseChatModel) -> BaseChatModel:
+    """Return `model`, or for a plain ChatCohere a CohereChat with its key, address and settings."""
+    if type(model) is not _imported("langchain_cohere", "ChatCohere"):  # a subclass may have a reason to be one
         return model
     from agentkit.cohere.chat import CohereChat
 
-    return CohereChat.model_construct(**dict(model))
+    given = dict(model)
+    if given["cohere_api_key"] is None:
+        del given["cohere_api_key"]  # CohereChat also finds the key where only the SDK looks for it
+    return CohereChat.model_construct(**given)

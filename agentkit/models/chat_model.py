@@ -1,6 +1,6 @@
-"""The edge to the chat model: a name becomes Cohere made correct, any LangChain chat model is taken as it is.
+"""`Edge`: one chat model as a function from messages to a `Reply`, or to events while the reply is streamed.
 
-What comes back is a `Reply`, whichever model said it.
+A name becomes a `CohereChat`; any other LangChain chat model is used as it is.
 """
 
 from __future__ import annotations
@@ -29,13 +29,13 @@ from agentkit.events import CitationFound, Event, PlanDelta, Retrying, TextDelta
 from agentkit.limits import Price
 from agentkit.loop.protocol import Ask, Reply
 from agentkit.models.by_name import (
-    REPLACED_MODELS,
+    as_cohere_chat,
     check_settings,
     checked_name,
     cohere_model,
+    is_chat_cohere,
     is_cohere_chat,
     key_of_environment,
-    mended,
     with_settings,
 )
 from agentkit.models.read_reply import read_reply
@@ -44,8 +44,6 @@ if TYPE_CHECKING:
     from agentkit.cohere.chat import CohereChat
     from agentkit.cohere.options import CohereOptions
     from agentkit.cohere.retry import RetryPolicy
-
-__all__ = ["REPLACED_MODELS", "Edge", "chunk_events", "read_reply"]
 
 
 class Edge:
@@ -62,22 +60,22 @@ class Edge:
         retry: RetryPolicy | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Take a model's name or a LangChain chat model.
+        """Take a Cohere model's name or a LangChain chat model.
 
         Args:
             model: A Cohere model's name, called at temperature 0 with COHERE_API_KEY and CO_API_URL as the
                 environment holds them now; or any LangChain chat model, used as it is.
-            tools: What the model is offered.
-            price: What its tokens cost, or a table of prices by model name; None counts no cost.
+            tools: The tools the model is offered.
+            price: The price of its tokens, or a table of prices by model name; None counts no cost.
             schema: The JSON schema answers must have. Cohere's models are held to it where no tools are offered with
                 the request; other models are only told when an answer does not fit.
             options: Settings of every request, for Cohere's models only.
             retry: When a request is sent again, for Cohere's models only.
-            clock: The clock `Ask.until` is on.
+            clock: The clock of `Ask.until`.
 
         Raises:
-            ConfigError: No such kind of model, no key, no price of the model in the table, or options for a model that
-                cannot take them.
+            ConfigError: `model` is neither; there is no key; the table has no price of the model; or there are options
+                for a model that cannot take them.
         """
         self._tools = list(tools)
         self._lock = threading.Lock()
@@ -90,7 +88,7 @@ class Edge:
                 os.environ.get("CO_API_URL") or None,
             )
         elif isinstance(model, BaseChatModel):
-            self._model = with_settings(mended(model), options, retry)
+            self._model = with_settings(as_cohere_chat(model), options, retry)
         else:
             raise ConfigError(
                 f"model is {shorten(repr(model))}: give a Cohere model's name, such as 'command-a-03-2025', "
@@ -100,12 +98,12 @@ class Edge:
         self._options, self._retry, self._clock = options, retry, clock
         self._price = _price_of(model, price)
         self._schema = schema
-        # A ready CohereChat, or a name, which becomes one: it takes a deadline and tells of retries.
+        # A name becomes a CohereChat, which takes a deadline and tells of retries.
         self._is_cohere = self._model is None or is_cohere_chat(self._model)
 
     @property
     def model(self) -> BaseChatModel:
-        """The chat model; a named one is built when it is first used."""
+        """The chat model; a named one is built at its first use."""
         if self._model is None:
             with self._lock:
                 if self._model is None:
@@ -113,38 +111,39 @@ class Edge:
         return self._model
 
     def documents(self) -> dict[str, str]:
-        """The documents every request brings along, as text by id; only Cohere's models have some."""
+        """Return the documents that go with every request, as text by id; only Cohere's models have any."""
         from agentkit.cohere.options import CohereOptions
 
         options = getattr(self.model, "options", None)
         return options.document_texts() if isinstance(options, CohereOptions) else {}
 
     def offering(self, tools: Sequence[BaseTool]) -> Edge:
-        """The same chat model, offered other tools."""
+        """Return an edge to the same chat model that offers other tools."""
         other = copy(self)
         other._model, other._tools, other._bound = self.model, list(tools), None
         return other
 
     def ask(self, ask: Ask, config: RunnableConfig) -> Reply:
-        """Send one request and wait for the reply."""
+        """Return the reply to one request."""
         try:
-            return self._priced(read_reply(self._runnable(ask).invoke(ask.messages, config, **self._of_the_call(ask))))
+            call = self._call_settings(ask)
+            return self._priced(read_reply(self._runnable(ask).invoke(ask.messages, config, **call)))
         except DeadlineError:
             return _out_of_time()
 
     async def aask(self, ask: Ask, config: RunnableConfig) -> Reply:
-        """As `ask`, without blocking the event loop."""
-        call = self._of_the_call(ask)
+        """Do as `ask`, without blocking the event loop."""
+        call = self._call_settings(ask)
         try:
             return self._priced(read_reply(await self._runnable(ask).ainvoke(ask.messages, config, **call)))
         except DeadlineError:
             return _out_of_time()
 
     def stream(self, ask: Ask, config: RunnableConfig) -> Iterator[Event | Reply]:
-        """Send one request; the events of the reply as they come, and the reply itself last."""
+        """Yield the events of the reply to one request as they come, and the reply itself last."""
         chunks: list[Any] = []
         try:
-            for chunk in self._runnable(ask).stream(ask.messages, config, **self._of_the_call(ask, streamed=True)):
+            for chunk in self._runnable(ask).stream(ask.messages, config, **self._call_settings(ask, streamed=True)):
                 if (retry := retry_of(chunk)) is None:
                     chunks.append(chunk)
                     yield from chunk_events(chunk)
@@ -156,9 +155,9 @@ class Edge:
             yield from self._ended(chunks)
 
     async def astream(self, ask: Ask, config: RunnableConfig) -> AsyncIterator[Event | Reply]:
-        """As `stream`, without blocking the event loop."""
+        """Do as `stream`, without blocking the event loop."""
         chunks: list[Any] = []
-        pieces = self._runnable(ask).astream(ask.messages, config, **self._of_the_call(ask, streamed=True))
+        pieces = self._runnable(ask).astream(ask.messages, config, **self._call_settings(ask, streamed=True))
         try:
             async with aclosing(pieces) as stream:  # type: ignore[type-var]
                 async for chunk in stream:
@@ -174,8 +173,8 @@ class Edge:
             for last in self._ended(chunks):
                 yield last
 
-    def _of_the_call(self, ask: Ask, *, streamed: bool = False) -> dict[str, Any]:
-        """What belongs to this one request: how long there is for it, and who is told of further tries."""
+    def _call_settings(self, ask: Ask, *, streamed: bool = False) -> dict[str, Any]:
+        """Return what holds for this one request: its deadline, and who is told of retries."""
         if not self._is_cohere:
             return {}
         model = cast("CohereChat", self.model)
@@ -198,14 +197,14 @@ class Edge:
         cost = self._price.of(used.input_tokens, used.output_tokens)
         return replace(reply, usage=used.model_copy(update={"cost": cost}))
 
-    def _held_to(self, schema: Mapping[str, Any]) -> Runnable[Any, Any]:
-        if self.model._llm_type != "cohere-chat":
+    def _bound_to(self, schema: Mapping[str, Any]) -> Runnable[Any, Any]:
+        if not is_chat_cohere(self.model):
             return self.model
         return self.model.bind(response_format={"type": "json_object", "schema": dict(schema)})
 
     def _runnable(self, ask: Ask) -> Runnable[Any, Any]:
         if self._schema is not None and (ask.wants_json or not self._tools):
-            return self._held_to(self._schema)
+            return self._bound_to(self._schema)
         if not ask.offer_tools or not self._tools:
             return self.model
         if self._bound is None:
@@ -231,7 +230,7 @@ def _price_of(model: str | BaseChatModel, price: Price | Mapping[str, Price] | N
 
 
 def chunk_events(chunk: Any) -> Iterator[Event]:
-    """What one piece of a streamed reply tells, in the order a reader wants it."""
+    """Yield the events of one piece of a streamed reply: thinking, plan, text, calls."""
     if not isinstance(chunk, AIMessage):
         return
     if thinking := thinking_of(chunk):

@@ -1,4 +1,4 @@
-"""A chat model's message as a `Reply`, whichever model said it."""
+"""A chat model's message as a `Reply`, whichever model it comes from."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ _FINISH: dict[str, Finish] = {
 
 
 UNNAMED = "unnamed_tool"
-"""Stands for the name of a call the model gave none, so that it can be answered like any other."""
+"""The name of a call to which the model gave none, so that it can be answered like any other."""
 
 
 def read_reply(message: Any) -> Reply:
-    """A chat model's message as a `Reply`.
+    """Return a chat model's message as a `Reply`.
 
     Raises:
         ModelError: It is not an AIMessage.
@@ -56,7 +56,7 @@ def read_reply(message: Any) -> Reply:
 
 
 def _cleaned(message: AIMessage) -> AIMessage:
-    """`message` without what no database and no request can hold: NUL and lone surrogates, spelt out."""
+    """Return `message` with NUL and lone surrogates, which no database or request can hold, written as escapes."""
     parts = ("content", "tool_calls", "invalid_tool_calls", "additional_kwargs")
     dirty = [name for name in parts if not is_clean(getattr(message, name))]
     return message.model_copy(update={n: clean_json(getattr(message, n)) for n in dirty}) if dirty else message

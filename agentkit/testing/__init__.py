@@ -1,20 +1,20 @@
 """Helpers for testing programs that use agentkit: scripted models, a scripted server, recorded traffic.
 
-Three ways to do without a model, from the plainest to the most real::
+Three ways to test without a model, from the simplest to the most realistic::
 
     from agentkit.testing import CohereServer, ScriptedChat, cite, reply
 
     model = ScriptedChat([reply(plan="I will look.", calls=[("search", {"q": "shoes"})]), "Here they are."])
     agent = Agent(model=model, tools=[search])          # in this process, no HTTP
 
-    with CohereServer(["Hello."]) as server:            # real HTTP on loopback: what is sent, how it is taken
+    with CohereServer(["Hello."]) as server:            # real HTTP on loopback
         ...                                             # CO_API_URL=server.url, any COHERE_API_KEY
 
-    @pytest.mark.cassette(script=["Hello."])            # recorded once, replayed ever after
-    def test_hello(cassette): ...                       # pytest --record records it anew
+    @pytest.mark.cassette(script=["Hello."])            # recorded once, then replayed
+    def test_hello(cassette): ...                       # pytest --record records it again
 
 The pytest plugin (fixtures ``cassette`` and ``block_network``, option ``--record``) comes with the package.
-A scripted answer shows what a program sends and how it takes what comes back, never what a model would do.
+A scripted answer shows what a program sends and how it reads the response, never what a model would do.
 """
 
 from __future__ import annotations

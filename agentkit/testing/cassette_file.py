@@ -22,8 +22,8 @@ from agentkit.errors import CassetteError
 Provenance = Literal["scripted", "live"]
 
 _KEPT_HEADERS = ("accept", "content-type")
-_LONG_LINE = 100
-_SHORTEST_KEY = 8
+_LONG_LINE = 100  # by hand: a longer text is easier to read as a block
+_SHORTEST_KEY = 8  # by hand: a shorter placeholder ("k", "test") would be found in any body
 _Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
@@ -32,8 +32,9 @@ class CassetteFile:
 
     Attributes:
         path: The file.
-        provenance: What its answers are; read from the file in replay.
+        provenance: Whose answers it holds; read from the file in replay.
         follows: Which documented transcript a scripted one follows.
+        secret: The API key, which must not stand in a body.
     """
 
     def __init__(
@@ -44,7 +45,7 @@ class CassetteFile:
         follows: str | None = None,
         secret: str = "",
     ) -> None:
-        """A file to read, or with a provenance one to write anew."""
+        """Name a file to read, or with a provenance one to write."""
         self.path = path
         self.provenance = provenance
         self.follows = follows
@@ -52,7 +53,7 @@ class CassetteFile:
         self._recorded: dict[str, Any] = {"requests": [], "responses": []}
 
     def load_cassette(self, cassette_path: object, serializer: object) -> tuple[Any, Any]:
-        """Requests and responses of the file; none where it is being recorded anew.
+        """Return the requests and responses of the file; none where it is being recorded.
 
         Raises:
             CassetteError: It cannot be read as a cassette.
@@ -64,17 +65,16 @@ class CassetteFile:
         except (OSError, ValueError, KeyError, TypeError, AttributeError, yaml.YAMLError) as error:
             reason = shorten(f"{type(error).__name__}: {error}", 120)
             raise CassetteError(
-                f"The cassette {self.path} cannot be read ({reason}); record it anew with --record."
+                f"The cassette {self.path} cannot be read ({reason}); record it again with --record."
             ) from error
         return requests, responses
 
     def save_cassette(self, cassette_path: object, cassette_dict: dict[str, Any], serializer: object) -> None:
-        """Keep what was recorded for `write`."""
-        # An error raised here would leave vcrpy's patches in place.
+        """Keep the recording for `write`: an error raised here would leave vcrpy's patches in place."""
         self._recorded = cassette_dict
 
     def write(self) -> None:
-        """Write the file anew, all at once.
+        """Write the file, replacing it in one step.
 
         Raises:
             CassetteError: It would hold the API key, or would not read back as it is.
@@ -88,7 +88,7 @@ class CassetteFile:
         unfinished.replace(self.path)
 
     def serialize(self, cassette: dict[str, Any]) -> str:
-        """The file's text for vcrpy's dictionary of interactions."""
+        """Return the file's text for vcrpy's dictionary of interactions."""
         head: dict[str, Any] = {"provenance": self.provenance}
         if self.follows:
             head["follows"] = self.follows
@@ -99,7 +99,7 @@ class CassetteFile:
         return str(text)
 
     def deserialize(self, text: str) -> dict[str, Any]:
-        """Give vcrpy's dictionary of interactions for the file's text."""
+        """Return vcrpy's dictionary of interactions for the file's text."""
         tree = yaml.load(text, Loader=_Loader)
         self.provenance = tree["provenance"]
         self.follows = tree.get("follows")
@@ -107,16 +107,16 @@ class CassetteFile:
 
 
 class Dumper(yaml.SafeDumper):
-    """Readable YAML: text of several lines or more than a line as a block, nothing by reference."""
+    """Writes readable YAML: long texts and texts of several lines as blocks, nothing by reference."""
 
     def ignore_aliases(self, data: Any) -> bool:
-        """Write everything where it stands."""
+        """Return True: everything is written where it stands."""
         return True
 
 
 def _represent_str(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
     style = "|" if "\n" in text or len(text) > _LONG_LINE else None
-    # YAML 1.1 takes these for line breaks.
+    # YAML 1.1 reads these as line breaks.
     if any(break_ in text for break_ in "\x85\u2028\u2029"):
         style = '"'
     return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=style)
@@ -156,7 +156,7 @@ def _body(text: str | bytes | None) -> dict[str, Any]:
 
 
 def body_tree(text: str) -> Any:
-    """A JSON object or array as a tree; any other text as it is."""
+    """Return a JSON object or array as a tree, and any other text as it is."""
     try:
         tree = json.loads(text, parse_constant=_no_json)
     except ValueError:

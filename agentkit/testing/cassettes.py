@@ -30,6 +30,7 @@ class Recording:
         mode: ``replay``, ``record``, or ``live`` (the API is called, nothing is recorded).
         provenance: ``scripted`` or ``live``: whose answers these are.
         server: The server that plays the script while a scripted cassette is recorded, else None.
+        discarded: True after `discard`.
     """
 
     def __init__(
@@ -39,16 +40,16 @@ class Recording:
         provenance: str,
         server: CohereServer | None = None,
     ) -> None:
-        """Made by `use_cassette`."""
+        """Begin a recording; `use_cassette` does it."""
         self.path = path
         self.mode = mode
         self.provenance = provenance
         self.server = server
-        self._discarded = False
+        self.discarded = False
 
     @property
     def note(self) -> str:
-        """One line that says what the user is looking at."""
+        """One line for the user that says whose answers these are."""
         if self.mode == "live":
             return "live: the answers come from the API."
         doing = "recording" if self.mode == "record" else "replaying"
@@ -56,8 +57,8 @@ class Recording:
         return f"{doing} {self.path.name} ({whose})."
 
     def discard(self) -> None:
-        """Write nothing and check nothing when the block ends, because what ran has failed."""
-        self._discarded = True
+        """Write nothing and check nothing when the block ends, as its code has failed."""
+        self.discarded = True
 
 
 _active: ContextVar[Recording | None] = ContextVar("agentkit_recording", default=None)
@@ -73,13 +74,13 @@ def use_cassette(
 ) -> Iterator[Recording]:
     """Replay or record the HTTP traffic of a block.
 
-    In the block COHERE_API_KEY and CO_API_URL are set to fit, so make the agent inside it. A request is matched on
-    method, address and body; what is not recorded raises, and at the end every recorded request must have been
-    sent. Traffic on loopback is neither replayed nor recorded.
+    COHERE_API_KEY and CO_API_URL are set for the block, so make the agent inside it. A request is matched on method,
+    address and body; one that is not recorded raises, and at the end every recorded request must have been sent.
+    Traffic on loopback is neither replayed nor recorded.
 
     Args:
         path: The YAML file.
-        mode: ``replay``: nothing leaves this machine. ``record``: the file is written anew, from the API where
+        mode: ``replay``: nothing leaves this machine. ``record``: the file is written again, from the API where
             COHERE_API_KEY is set, otherwise from `script`. ``auto``: call the API where COHERE_API_KEY is set,
             otherwise replay; inside another cassette, that one is used.
         script: Replies for a `CohereServer` that stands in for the API while recording without a key.
@@ -123,7 +124,7 @@ def _replay(path: Path, *, or_live: bool) -> Iterator[Recording]:
         recording = Recording(path, "replay", file.provenance or "scripted")
         with _as_active(recording):
             yield recording
-        if not recording._discarded:
+        if not recording.discarded:
             player.check_all_played()
 
 
@@ -148,7 +149,7 @@ def _record(
         recording = Recording(path, "record", provenance, server)
         with _as_active(recording):
             yield recording
-        if recording._discarded:
+        if recording.discarded:
             return
         if server is not None:
             server.assert_all_used()
@@ -169,7 +170,7 @@ def _playing(file: CassetteFile, record_mode: str, api_url: str | None) -> Itera
 
 
 def public_uri(uri: str, api_url: str | None) -> str:
-    """`uri`, with the address of the server at `api_url` replaced by that of the public API."""
+    """Return `uri` with the address of the server at `api_url` replaced by that of the public API."""
     base = (api_url or "").rstrip("/")
     if not base or not uri.startswith(base + "/"):
         return uri
@@ -177,7 +178,7 @@ def public_uri(uri: str, api_url: str | None) -> str:
 
 
 def is_loopback(uri: str) -> bool:
-    """Whether `uri` is on this machine."""
+    """True if `uri` is on this machine."""
     return is_this_machine(urlsplit(uri).hostname)
 
 
@@ -192,7 +193,7 @@ def _as_active(recording: Recording) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _environment(key: str, url: str | None) -> Iterator[None]:
-    """COHERE_API_KEY and CO_API_URL for the block; None unsets."""
+    """Set COHERE_API_KEY and CO_API_URL for the block; None unsets."""
     wanted = {"COHERE_API_KEY": key, "CO_API_URL": url}
     before = {name: os.environ.get(name) for name in wanted}
     try:

@@ -1,4 +1,4 @@
-"""A guard that lets nothing out of this machine: sockets and DNS outside loopback raise, naming the host."""
+"""A guard that keeps tests on this machine: sockets and DNS outside loopback raise an error that names the host."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ _lifted = 0
 _originals: list[tuple[Any, str, Any]] = []
 
 
-# No OSError: clients take those for a passing failure of the network, and try again or hide them.
+# Not an OSError: clients take those for a passing failure of the network, and retry or hide them.
 class NetworkBlockedError(UserError):
-    """Something tried to reach a host outside this machine while the network was blocked."""
+    """A host outside this machine was asked for while the network was blocked."""
 
 
 @contextlib.contextmanager
 def block_network() -> Iterator[None]:
     """Block sockets and DNS outside loopback, in this process, for the duration of the block.
 
-    Loopback addresses, ``localhost`` and unix sockets work; so does asyncio. Child processes are not covered. May
-    be nested.
+    Loopback addresses, ``localhost`` and unix sockets work; so does asyncio. Child processes are not covered. Blocks
+    can be nested.
     """
     start_blocking()
     try:
@@ -50,7 +50,7 @@ def allow_network() -> Iterator[None]:
 
 
 def start_blocking() -> None:
-    """Block until `stop_blocking` has been called as often as this."""
+    """Block the network until `stop_blocking` has been called as often as this."""
     global _blocking
     with _lock:
         _blocking += 1
@@ -64,7 +64,7 @@ def start_blocking() -> None:
 
 
 def stop_blocking() -> None:
-    """Take back one `start_blocking`."""
+    """Undo one `start_blocking`."""
     global _blocking
     with _lock:
         _blocking -= 1
@@ -78,7 +78,7 @@ def stop_blocking() -> None:
 
 
 def _replace(owner: Any, name: str, replacement: Any) -> None:
-    # socket.socket inherits its methods from C: putting one back means taking ours away.
+    # socket.socket inherits its methods from C: ours is deleted to restore one.
     _originals.append((owner, name, vars(owner).get(name)))
     setattr(owner, name, replacement)
 
@@ -108,12 +108,12 @@ def _check(host: Any) -> None:
     name = host.decode(errors="replace") if isinstance(host, bytes) else str(host)
     raise NetworkBlockedError(
         f"The network is blocked and something asked for {name!r}. Use a cassette (@pytest.mark.cassette), a "
-        "CohereServer or a ScriptedChat; or find out who asks, from the traceback."
+        "CohereServer or a ScriptedChat; or see in the traceback who asks."
     )
 
 
 def is_this_machine(host: Any) -> bool:
-    """Whether `host`, a name or an address, str or bytes, is this machine; None and "" are."""
+    """True if `host`, a name or an address, str or bytes, is this machine; None and "" are."""
     if host is None:
         return True
     text = host.decode(errors="replace") if isinstance(host, bytes) else str(host)
@@ -128,7 +128,7 @@ def is_this_machine(host: Any) -> bool:
 
 
 def _is_address(host: Any) -> bool:
-    """Whether `host` is written in numbers, so that looking it up asks nobody."""
+    """True if `host` is written in numbers, so that looking it up needs no DNS."""
     try:
         ipaddress.ip_address(host.decode(errors="replace") if isinstance(host, bytes) else str(host))
     except ValueError:

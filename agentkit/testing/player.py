@@ -1,4 +1,4 @@
-"""vcrpy, made strict: a request that was not recorded raises a `CassetteError` that shows what differs."""
+"""vcrpy, made strict: a request that was not recorded raises a `CassetteError` that shows the difference."""
 
 from __future__ import annotations
 
@@ -18,20 +18,24 @@ from agentkit.errors import CassetteError
 from agentkit.testing.cassette_file import CassetteFile, Dumper, body_tree
 
 MATCH_ON = ("method", "scheme", "host", "port", "path", "query", "body")
-_MAX_DIFF_LINES = 60
+_MAX_DIFF_LINES = 60  # by hand
 
 
 class Player(Cassette):  # type: ignore[misc]
-    """A vcrpy cassette that never lets an unknown request pass in replay."""
+    """A vcrpy cassette that refuses an unknown request in replay, and remembers it.
+
+    Attributes:
+        unknown: The errors of the requests that were not recorded.
+    """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
-        """Made by vcrpy."""
+        """Begin to play; vcrpy does it."""
         super().__init__(*args, **kwargs)
         self._playing = threading.RLock()
         self.unknown: list[str] = []
 
     def can_play_response_for(self, request: Any) -> bool:
-        """Whether `request` is recorded and was not played yet; in replay, anything else raises.
+        """True if `request` is recorded and was not played yet; in replay, anything else raises.
 
         Raises:
             CassetteError: It is not, with the difference to the nearest recorded request.
@@ -47,12 +51,12 @@ class Player(Cassette):  # type: ignore[misc]
         raise CassetteError(message)
 
     def play_response(self, request: Any) -> Any:
-        """The recorded response; two threads never get the same one."""
+        """Return the recorded response; two threads never get the same one."""
         with self._playing:
             return super().play_response(request)
 
     def check_all_played(self) -> None:
-        """Check that what was sent is what was recorded.
+        """Check that the requests sent are the requests recorded.
 
         Raises:
             CassetteError: A request was not recorded (even if the error was swallowed), or a recorded one was not sent.
@@ -64,7 +68,7 @@ class Player(Cassette):  # type: ignore[misc]
             raise CassetteError(
                 f"The cassette {self.path} holds {len(self)} requests and {len(unplayed)} were not sent; the first, "
                 f"number {unplayed[0] + 1}: {_summary(self.requests[unplayed[0]])}. "
-                "If that is right, record it anew with --record."
+                "If that is right, record it again with --record."
             )
 
     def check_something_recorded(self) -> None:
@@ -80,7 +84,7 @@ class Player(Cassette):  # type: ignore[misc]
         fresh = [r for i, r in enumerate(self.requests) if not self.play_counts[i]]
         again = [r for i, r in enumerate(self.requests) if self.play_counts[i]]
         head = f"The cassette {self.path} does not hold this request: {_summary(request)}."
-        tail = "If the request is right, record it anew with --record."
+        tail = "If the request is right, record it again with --record."
         text = _readable(request)
         if any(_readable(old) == text for old in again):
             return f"{head} It was recorded and has been played already. {tail}"

@@ -1,7 +1,7 @@
 """The pytest plugin: the fixtures ``cassette`` and ``block_network`` and the option ``--record``.
 
-Loaded in every run of pytest where agentkit is installed, so it imports nothing until a fixture is used and
-changes nothing until it is asked to. ``agentkit_block_network = true`` in the ini file blocks the network for the
+Loaded in every run of pytest where agentkit is installed, so it imports nothing until a fixture is used, and
+changes nothing by itself. ``agentkit_block_network = true`` in the ini file blocks the network for the
 whole run.
 """
 
@@ -28,7 +28,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--record",
         action="store_true",
         dest="agentkit_record",
-        help="record the cassettes of the selected tests anew: from the API with COHERE_API_KEY set, else from scripts",
+        help="record the selected tests' cassettes again: from the API with COHERE_API_KEY set, else from scripts",
     )
     parser.addini(
         "agentkit_block_network",
@@ -54,7 +54,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
-    """Take the block back."""
+    """Lift the block."""
     if config.stash.get(_blocking, False):
         from agentkit.testing.network import stop_blocking
 
@@ -63,7 +63,7 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 
 
 def pytest_itemcollected(item: pytest.Item) -> None:
-    """Give a test with the marker the fixture: after what is autouse, before what the test asks for itself.
+    """Give a test with the marker the fixture: after autouse fixtures, before those the test asks for.
 
     Autouse fixtures may clear the environment, the others may make the agent.
     """
@@ -79,7 +79,7 @@ def pytest_itemcollected(item: pytest.Item) -> None:
 def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[None]
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Remember whether the test failed: what it recorded is then worth nothing."""
+    """Remember a test that failed: its recording is discarded."""
     report = yield
     if report.when != "teardown" and not report.passed:
         item.stash[_failed] = True
@@ -88,10 +88,10 @@ def pytest_runtest_makereport(
 
 @pytest.fixture
 def cassette(request: pytest.FixtureRequest) -> Iterator[Recording]:
-    """The test's HTTP traffic, replayed from ``cassettes/<test module>/<test>.yaml``.
+    """Yield the test's HTTP traffic, replayed from ``cassettes/<test module>/<test>.yaml``.
 
     ``@pytest.mark.cassette(name=..., script=[...], follows=...)`` names the file and says what to record it from
-    without an API key; the marker alone is enough to get the fixture. ``pytest --record`` records anew.
+    without an API key; the marker alone is enough to get the fixture. ``pytest --record`` records it again.
     """
     from agentkit.testing.cassettes import use_cassette
 

@@ -1,10 +1,10 @@
-"""What a script is made of: `reply` says one answer of the model, `cite` what in it rests on what."""
+"""The parts of a script: `reply` makes one reply of the model, `cite` a citation in it."""
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,7 +13,7 @@ from agentkit.errors import InputError
 
 
 class ScriptError(AssertionError):
-    """A script and the run it was written for do not fit: too few replies, or too many."""
+    """A script has too few replies for the run it was written for, or too many."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +32,7 @@ class ScriptedCall:
 
     Attributes:
         name: The tool's name.
-        arguments: The arguments; a str is sent as it stands, so broken JSON can be scripted.
+        arguments: The arguments; a str is sent as it is, so broken JSON can be scripted.
         id: The call's id; None lets the scripted model or server number it.
     """
 
@@ -41,7 +41,7 @@ class ScriptedCall:
     id: str | None = None
 
     def arguments_json(self, *, indent: int | None = None) -> str:
-        """The arguments as the API writes them: compact, or over several lines as in a stream."""
+        """Return the arguments as the API writes them: compact, or over several lines as in a stream."""
         if isinstance(self.arguments, str):
             return self.arguments
         separators = (",", ":") if indent is None else None
@@ -69,7 +69,7 @@ class ScriptedReply:
 
     @property
     def is_plain_http(self) -> bool:
-        """Whether this is a bare HTTP response, such as an error, and no answer of a model."""
+        """True if this is a bare HTTP response, such as an error, and not a reply of a model."""
         return self.status != 200 or self.body is not None
 
 
@@ -90,14 +90,14 @@ def reply(
     headers: Mapping[str, str] | None = None,
     body: Mapping[str, Any] | str | bytes | None = None,
 ) -> ScriptedReply:
-    """One answer for the script of a `ScriptedChat` or a `CohereServer`.
+    """Return one reply for the script of a `ScriptedChat` or a `CohereServer`.
 
     Args:
         text: The answer.
-        plan: What the model says it will do, beside calls.
+        plan: The plan beside calls.
         calls: ``(name, arguments)`` or ``(name, arguments, id)`` each. Arguments given as a str are sent as they
-            stand, so broken JSON can be scripted; without an id the calls are numbered.
-        thinking: What a reasoning model thinks first.
+            are, so broken JSON can be scripted; without an id the calls are numbered.
+        thinking: The thinking of a reasoning model.
         citations: Made with `cite`; their text must occur in `text`.
         finish: Cohere's word for why it stopped; None means TOOL_CALL beside calls, else COMPLETE.
         usage: Input and output tokens. None: a `CohereServer` counts roughly, a `ScriptedChat` reports none.
@@ -108,11 +108,11 @@ def reply(
             answer); 0 drops it before a byte is sent; None never.
         status: HTTP status (`CohereServer`); anything but 200 makes this an error response.
         headers: More HTTP headers, such as ``{"Retry-After": "1"}`` (`CohereServer`).
-        body: The HTTP body as it stands, instead of an answer (`CohereServer`); a mapping is sent as JSON.
+        body: The HTTP body as it is, instead of a reply (`CohereServer`); a mapping is sent as JSON.
             None with an error status sends a message in Cohere's form.
 
     Raises:
-        InputError: A citation that does not occur in the text, or a call that is no tuple of a name and arguments.
+        InputError: A citation that does not occur in the text, or a call that is not a tuple of a name and arguments.
     """
     made = ScriptedReply(
         text=text,
@@ -142,14 +142,14 @@ def cite(
     document: str | Sequence[str] | None = None,
     occurrence: int = 0,
 ) -> Cite:
-    """Cite the slice `text` of an answer; start and end are found by looking for it.
+    """Return a citation of the slice `text` of an answer; start and end are found by looking for it.
 
     Args:
-        text: The slice, as it stands in the answer.
-        call: Which tool result of this turn it rests on, from 0 (several: a sequence); counted by the results in
-            the request, after the last message of the user.
-        document: Id of the document it rests on, when documents were sent with the request.
-        occurrence: Which of several equal slices is meant, from 0.
+        text: The slice, exactly as in the answer.
+        call: The number of the tool result of this turn it rests on, from 0, or several; results are counted in
+            the request after the last message of the user.
+        document: The id of the document it rests on, or several, when documents were sent with the request.
+        occurrence: The number of the slice among equal ones, from 0.
 
     Raises:
         InputError: No text, or neither a call nor a document.
@@ -162,7 +162,7 @@ def cite(
 
 
 def place(citation: Cite, text: str) -> tuple[int, int]:
-    """Start and end of a citation in `text`.
+    """Return start and end of a citation in `text`.
 
     Raises:
         InputError: It does not occur there (often enough).
@@ -173,17 +173,17 @@ def place(citation: Cite, text: str) -> tuple[int, int]:
         if start < 0:
             raise InputError(
                 f"The citation {shorten(citation.text)!r} (occurrence {citation.occurrence}) is not in the answer "
-                f"{shorten(text)!r}; cite a slice exactly as it stands in the text."
+                f"{shorten(text)!r}; cite a slice exactly as in the text."
             )
     return start, start + len(citation.text)
 
 
 def as_reply(entry: object, asked: Any) -> ScriptedReply:
-    """The reply an entry of a script stands for.
+    """Return the reply that an entry of a script means.
 
     Args:
-        entry: A str, a `ScriptedReply`, a LangChain AIMessage, or a function from what was asked to one of these.
-        asked: What such a function is given.
+        entry: A str, a `ScriptedReply`, a LangChain AIMessage, or a function that returns one of these.
+        asked: The argument of such a function.
 
     Raises:
         InputError: The entry is none of these.
@@ -228,8 +228,5 @@ _PIECE = re.compile(r"'\w+| ?[^\W\d]+| ?\d| ?[^\w\s]|\s+(?=\s)|\s")
 
 
 def pieces(text: str) -> list[str]:
-    """`text` cut into the small pieces a model streams: words with the space before them, and punctuation."""
+    """Return `text` cut as a model streams it: into words with the space before them, and punctuation."""
     return _PIECE.findall(text)
-
-
-Entry = str | ScriptedReply | Callable[[Any], Any] | Any

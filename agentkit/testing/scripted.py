@@ -39,12 +39,12 @@ from agentkit.testing.replies import Cite, ScriptedCall, ScriptedReply, ScriptEr
 
 @dataclass(frozen=True, slots=True)
 class ScriptedRequest:
-    """What a `ScriptedChat` was asked.
+    """One request to a `ScriptedChat`.
 
     Attributes:
         messages: The message list.
         tools: Names of the tools bound to the model.
-        options: Everything else that was bound or passed, such as ``stop`` or ``tool_choice``.
+        options: All other bound or passed settings, such as ``stop`` or ``tool_choice``.
     """
 
     messages: tuple[BaseMessage, ...]
@@ -53,14 +53,14 @@ class ScriptedRequest:
 
 
 class ScriptedChat(BaseChatModel):
-    """A chat model that gives the replies of a script, in order, and remembers what it was asked.
+    """A chat model that gives the replies of a script, in order, and keeps the requests.
 
-    A reply is a str (the answer), `agentkit.testing.reply`, an AIMessage (given as it is), an exception (raised),
+    A reply is a str (the answer), `agentkit.testing.reply`, an AIMessage (returned as it is), an exception (raised),
     or a function from the message list to one of these. Sync, async, streamed and with tools bound; several
     threads may ask at once. Calls get the ids ``call_1``, ``call_2`` and so on.
 
     Attributes:
-        requests: What was asked, one `ScriptedRequest` per call of the model.
+        requests: The requests so far, one `ScriptedRequest` per call of the model.
     """
 
     replies: list[Any]
@@ -74,7 +74,7 @@ class ScriptedChat(BaseChatModel):
 
     @property
     def requests(self) -> list[ScriptedRequest]:
-        """What was asked so far, in order."""
+        """The requests so far, in order."""
         return self._requests
 
     def assert_all_used(self) -> None:
@@ -89,12 +89,12 @@ class ScriptedChat(BaseChatModel):
         if asked > written:
             raise ScriptError(
                 f"ScriptedChat was asked {asked} times and has {written} replies; "
-                "add the missing replies, or find out why it was asked more often."
+                "add the missing replies, or find out why there were more requests."
             )
         unused = shorten(repr(self.replies[asked]))
         raise ScriptError(
             f"ScriptedChat was asked {asked} times and has {written} replies: the next would have been {unused}; "
-            "remove what is not needed, or find out why the run ended early."
+            "remove the replies that are not needed, or find out why the run ended early."
         )
 
     def bind_tools(
@@ -104,7 +104,7 @@ class ScriptedChat(BaseChatModel):
         tool_choice: str | None = None,
         **kwargs: Any,
     ) -> Runnable[LanguageModelInput, AIMessage]:
-        """The model with `tools` on offer; their names are kept in `requests`."""
+        """Return the model with `tools` on offer; their names are kept in `requests`."""
         if tool_choice is not None:
             kwargs["tool_choice"] = tool_choice
         return self.bind(tools=[convert_to_openai_tool(tool) for tool in tools], **kwargs)
@@ -269,7 +269,7 @@ def _citation(citation: Cite, text: str, results: Sequence[ToolMessage]) -> dict
 
 
 def _chunks(message: AIMessage) -> Iterator[AIMessageChunk]:
-    """`message` in the small pieces of a stream; added up they are the message again."""
+    """Yield `message` in the small pieces of a stream; their sum is the message again."""
     blocks = [message.content] if isinstance(message.content, str) else message.content
     for index, block in enumerate(blocks):
         if isinstance(block, str):

@@ -6,7 +6,7 @@ import json
 import socket
 import socketserver
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler
@@ -22,7 +22,7 @@ from agentkit.testing.v2_rules import problem_with
 
 @dataclass(frozen=True, slots=True)
 class ServerRequest:
-    """What a `CohereServer` was asked.
+    """One request to a `CohereServer`.
 
     Attributes:
         body: The decoded JSON body.
@@ -46,18 +46,18 @@ class CohereServer:
 
     A reply is a str (the answer), `agentkit.testing.reply` (which also scripts delays, error responses and dropped
     connections), an AIMessage, or a function from the decoded request body to one of these. Ids are
-    deterministic: responses ``scripted-0001``, calls ``<tool>_0001``, counted over the server's life. What the real
-    API would refuse (see `refused`) gets status 400 and uses up no reply; a request after the last reply gets
+    deterministic: responses ``scripted-0001``, calls ``<tool>_0001``, counted over the server's life. A request the
+    real API would refuse (see `refused`) gets status 400 and uses no reply; a request after the last reply gets
     status 500. Without a bearer token the answer is 401.
 
     Args:
         script: The replies, one per request.
-        keep_alive: Keep connections open between requests. Off by default: the SDK's clients never close theirs, and
-            Python warns about each (``ResourceWarning``) when it is collected.
+        keep_alive: Keep connections open between requests. Off by default: a client that is never closed, such as
+            the SDK's, makes Python warn (``ResourceWarning``) about each open connection.
 
     Attributes:
-        requests: Every request that was given a reply of the script, in order.
-        refused: Why requests were refused, in order.
+        requests: Every request that got a reply of the script, in order.
+        refused: The reasons of refused requests, in order.
     """
 
     def __init__(self, script: Sequence[Any], *, keep_alive: bool = False) -> None:
@@ -92,8 +92,8 @@ class CohereServer:
         return f"http://127.0.0.1:{self._http.server_address[1]}"
 
     def __enter__(self) -> Self:
-        """Start to listen, on a port the system picks."""
-        self._http = _Listener(self)
+        """Start to listen on a port the system chooses."""
+        self._http = _Listener(self, self._reply_to)
         self._thread = threading.Thread(target=self._http.serve_forever, args=(0.01,), name="CohereServer", daemon=True)
         self._thread.start()
         return self
@@ -101,7 +101,7 @@ class CohereServer:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Stop: open connections are closed, every thread has ended on return."""
+        """Stop: close open connections and wait until every thread has ended."""
         if self._http is not None:
             self._http.stop()
             self._thread.join()
@@ -119,11 +119,12 @@ class CohereServer:
         if left:
             raise ScriptError(
                 f"CohereServer was asked {len(self.requests)} times and has {len(self.script)} replies: the next would "
-                f"have been {shorten(repr(left[0]))}; remove what is not needed, or find out why the run ended early."
+                f"have been {shorten(repr(left[0]))}; remove the replies that are not needed, or find out why the run "
+                "ended early."
             )
 
     def _reply_to(self, request: ServerRequest) -> tuple[ScriptedReply, wire.Answer | None]:
-        """The reply to `request`, and its answer unless it is plain HTTP.
+        """Return the reply to `request`, and its answer unless it is plain HTTP.
 
         Raises:
             _RefusedError: The API would not take it, or the script cannot answer it.
@@ -148,7 +149,7 @@ class CohereServer:
                 ids = [call.id or self._call_id(call.name) for call in script.calls]
                 response_id = f"scripted-{number + 1:04d}"
                 return script, wire.answer(script, request.body, response_id=response_id, call_ids=ids)
-            # Whatever a scripted function raises has to reach the test: as a response now, from assert_all_used later.
+            # An error of a scripted function must reach the test: as a response now, from assert_all_used later.
             except Exception as error:
                 raise _RefusedError(
                     HTTPStatus.INTERNAL_SERVER_ERROR, f"The script failed at request {number + 1}: {error!r}"
@@ -167,14 +168,17 @@ class _RefusedError(Exception):
 
 
 class _Listener(socketserver.ThreadingTCPServer):
-    """Accepts connections, a thread each, and can end them all."""
+    """Accepts connections, each in a thread, and can end them all."""
 
     daemon_threads = False
     block_on_close = True
-    request_queue_size = 128
+    request_queue_size = 128  # by hand: with the default of 5, clients that connect at once are refused
 
-    def __init__(self, owner: CohereServer) -> None:
+    def __init__(
+        self, owner: CohereServer, reply_to: Callable[[ServerRequest], tuple[ScriptedReply, wire.Answer | None]]
+    ) -> None:
         self.owner = owner
+        self.reply_to = reply_to
         self.stopping = threading.Event()
         self._open: set[socket.socket] = set()
         self._open_lock = threading.Lock()
@@ -203,7 +207,7 @@ class _Listener(socketserver.ThreadingTCPServer):
         self.server_close()
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """Keep quiet about clients that hang up."""
+        """Ignore clients that hang up."""
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -212,14 +216,13 @@ class _Handler(BaseHTTPRequestHandler):
     server: _Listener
 
     def log_message(self, format: str, *args: Any) -> None:
-        """Nothing is printed."""
+        """Print nothing."""
 
     def do_GET(self) -> None:
         self._fail(HTTPStatus.NOT_FOUND, f"CohereServer speaks POST /v2/chat, not GET {shorten(self.path)}")
 
     def do_POST(self) -> None:
         raw = self.rfile.read(int(self.headers.get("content-length") or 0))
-        owner = self.server.owner
         if self.path != "/v2/chat":
             self._fail(HTTPStatus.NOT_FOUND, f"CohereServer speaks POST /v2/chat, not POST {shorten(self.path)}")
             return
@@ -233,7 +236,7 @@ class _Handler(BaseHTTPRequestHandler):
             return
         headers = {k.lower(): v for k, v in self.headers.items() if k.lower() != "authorization"}
         try:
-            script, answer = owner._reply_to(ServerRequest(body, headers, self.path))
+            script, answer = self.server.reply_to(ServerRequest(body, headers, self.path))
         except _RefusedError as error:
             self._fail(error.status, error.message)
             return

@@ -1,4 +1,4 @@
-"""What the v2 chat API refuses, so that a scripted server refuses it too: a request that could never work."""
+"""The rules of the v2 chat API, so that a scripted server refuses a request that the API would refuse."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _PARTS = {"user": {"text", "image_url"}, "assistant": {"text", "thinking"}, "too
 
 
 def problem_with(body: object) -> str | None:
-    """Why the API would answer this request body with status 400, or None if it would not."""
+    """Return why the API would answer this request body with status 400, or None if it would not."""
     if not isinstance(body, Mapping):
         return "the body must be a JSON object"
     unknown = sorted(set(body) - _FIELDS)

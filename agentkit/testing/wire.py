@@ -1,4 +1,4 @@
-"""Cohere's v2 chat wire, as far as a script needs it: a reply as a JSON answer or as server-sent events."""
+"""Cohere's v2 chat wire for scripted replies: a reply as a JSON response or as server-sent events."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from agentkit.testing.replies import Cite, ScriptedReply, pieces, place
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """A scripted reply with everything the wire needs filled in.
+    """A scripted reply with everything the wire needs.
 
     Attributes:
         id: The response's id.
@@ -32,7 +32,7 @@ class Answer:
 
 
 def answer(script: ScriptedReply, body: Mapping[str, Any], *, response_id: str, call_ids: Sequence[str]) -> Answer:
-    """What `script` answers to the request `body`.
+    """Return the answer of `script` to the request `body`.
 
     Raises:
         InputError: A citation of a result or document that the request does not hold.
@@ -49,7 +49,7 @@ def answer(script: ScriptedReply, body: Mapping[str, Any], *, response_id: str, 
 
 
 def as_json(answer: Answer) -> dict[str, Any]:
-    """The body of a response that is not streamed."""
+    """Return the body of a response that is not streamed."""
     script = answer.script
     message: dict[str, Any] = {"role": "assistant"}
     content = [{"type": "thinking", "thinking": script.thinking}] if script.thinking else []
@@ -69,7 +69,7 @@ def as_json(answer: Answer) -> dict[str, Any]:
 
 
 def as_events(answer: Answer) -> Iterator[bytes]:
-    """The server-sent events of a streamed response, in the order and the form of recorded ones."""
+    """Yield the server-sent events of a streamed response, in the order and form of recorded ones."""
     for event in _events(answer):
         yield f"event: {event['type']}\ndata: {_compact(event)}\n\n".encode()
     yield b"data: [DONE]\n\n"
@@ -121,12 +121,12 @@ def _compact(value: Any) -> str:
 
 
 def _usage(script: ScriptedReply, body: Mapping[str, Any]) -> dict[str, Any]:
-    """Scripted numbers, or a rough count: what was said is billed, the whole request are tokens."""
+    """Return scripted numbers, or a rough count: texts of messages are billed, the whole request counts as tokens."""
     if script.finish == "ERROR" and script.usage is None:
         return {}
     written = "".join([script.thinking, script.plan, script.text, *(c.arguments_json() for c in script.calls)])
     output = len(pieces(written))
-    billed = script.billed or script.usage or (len(pieces(_said(body))), output)
+    billed = script.billed or script.usage or (len(pieces(_texts(body))), output)
     tokens = script.usage or (len(pieces(_compact([body["messages"], body.get("tools")]))), output)
     return {
         "billed_units": {"input_tokens": billed[0], "output_tokens": billed[1]},
@@ -134,7 +134,7 @@ def _usage(script: ScriptedReply, body: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _said(body: Mapping[str, Any]) -> str:
+def _texts(body: Mapping[str, Any]) -> str:
     return " ".join(m["content"] for m in body["messages"] if isinstance(m.get("content"), str))
 
 
@@ -179,7 +179,7 @@ def _citation(
 
 
 def _output(content: Any) -> dict[str, Any]:
-    """The first document of a tool's result, as the API hands it back in a citation."""
+    """Return the first document of a tool's result, as the API returns it in a citation."""
     first = content[0] if isinstance(content, list) else {"type": "text", "text": content}
     data = first.get("document", {}).get("data") if first.get("type") == "document" else first.get("text")
     if isinstance(data, str):

@@ -1,16 +1,19 @@
 """Streams of Cohere over real connections that pause, break, garble and are walked away from."""
 
 import asyncio
+import gc
 import json
 import socketserver
 import threading
 
+import httpx
 import pytest
+from pydantic import SecretStr
 from support.cohere_chat import END, QUESTION, acollect
 from support.cohere_chat import chat as chat_on
 
-from agentkit import ModelError
-from agentkit.cohere.retry import RetryPolicy
+from agentkit import CohereChat, ModelError
+from agentkit.cohere.retry import RetryPolicy, Timing
 from agentkit.testing import CohereServer, reply
 
 ONCE = RetryPolicy(max_tries=1)
@@ -291,14 +294,30 @@ def test_a_cancelled_async_stream_closes_the_connection():
 # --- connections ----------------------------------------------------------------------------------------------
 
 
+def test_a_response_that_is_given_up_is_closed_before_the_wait(collect):
+    def wait(seconds):
+        assert server.gone.wait(WAIT_S)
+
+    async def await_(seconds):
+        await asyncio.to_thread(wait, seconds)
+
+    timing = Timing(sleep=wait, asleep=await_)
+    with EventServer(
+        lambda send: send(b"data: [1]\n\n"), lambda send: send(sse(START, text("One"), END) + DONE)
+    ) as server:
+        assert said(collect(chat(server, retry=RetryPolicy(max_tries=2), timing=timing))) == "One"
+
+
+def connections(client):
+    return client._transport._pool.connections
+
+
 def test_a_stream_read_to_its_end_leaves_the_connection_for_the_next():
-    with CohereServer(["One."] * 3, keep_alive=True) as server:
-        model = chat(server)
+    with CohereServer(["One."] * 3, keep_alive=True) as server, httpx.Client() as client:
+        model = chat(server, http_client=client)
         for _ in range(3):
             assert said(model.stream(QUESTION)) == "One."
-        pool = model.client._client_wrapper.httpx_client.httpx_client._transport._pool
-        assert len(pool.connections) == 1
-        model.client._client_wrapper.httpx_client.httpx_client.close()
+        assert len(connections(client)) == 1
 
 
 def test_one_model_in_several_event_loops():
@@ -309,11 +328,81 @@ def test_one_model_in_several_event_loops():
             assert said(loop.run_until_complete(acollect(model))) == "One."
             assert loop.run_until_complete(model.ainvoke(QUESTION)).text == "One."
         for loop in loops:
-            http = model._async_clients._of[loop].httpx_client
-            assert len(http._transport._pool.connections) == 1
-            loop.run_until_complete(http.aclose())
-            loop.run_until_complete(asyncio.sleep(0))
+            client = loop.run_until_complete(model._http_clients.async_client())
+            assert len(connections(client)) == 1
+            loop.run_until_complete(loop.shutdown_asyncgens())
+            assert client.is_closed
             loop.close()
+
+
+def test_clients_are_closed_with_their_model_and_their_loop():
+    async def run(model):
+        assert (await model.ainvoke(QUESTION)).text == "One."
+        return await model._http_clients.async_client()
+
+    with CohereServer(["One."] * 3, keep_alive=True) as server:
+        model = chat(server)
+        assert asyncio.run(run(model)).is_closed
+        assert asyncio.run(run(model)).is_closed, "the second loop has a client of its own"
+        assert len(model._http_clients._of_loop) == 1, "the first loop is forgotten"
+        assert model.invoke(QUESTION).text == "One."
+        client = model._http_clients.client()
+        assert client is model.model_copy(update={"temperature": 1})._http_clients.client()
+        assert not client.is_closed
+        del model
+        gc.collect()
+        assert client.is_closed
+
+
+def test_a_client_of_the_users_own_serves_every_way_and_stays_open(collect):
+    seen = []
+
+    async def look(request):
+        seen.append(request.url.path)
+
+    async def run(model, client):
+        assert said(await acollect(model)) == "One."
+        assert (await model.ainvoke(QUESTION)).text == "One."
+        assert not client.is_closed
+        await client.aclose()
+
+    with CohereServer(["One."] * 4) as server, httpx.Client(event_hooks={"request": [seen.append]}) as client:
+        model = chat(server, http_client=client)
+        assert said(model.stream(QUESTION)) == model.invoke(QUESTION).text == "One."
+        assert [request.headers["authorization"] for request in seen] == ["Bearer k"] * 2
+        own = httpx.AsyncClient(event_hooks={"request": [look]})
+        asyncio.run(run(chat(server, http_async_client=own), own))
+        assert seen[2:] == ["/v2/chat"] * 2
+        assert not client.is_closed
+
+
+@pytest.mark.parametrize(
+    ("base_url", "url"),
+    [
+        (None, "https://api.cohere.com/v2/chat"),
+        ("https://api.cohere.com/v1", "https://api.cohere.com/v2/chat"),
+        ("https://own.example/v1/", "https://own.example/v1/v2/chat"),
+    ],
+)
+def test_what_a_request_takes_from_its_model(base_url, url, monkeypatch):
+    seen = []
+
+    def answer(request):
+        seen.append(request)
+        return httpx.Response(200, json={"message": {"content": [{"type": "text", "text": "One."}]}})
+
+    monkeypatch.delenv("COHERE_API_KEY", raising=False)
+    monkeypatch.setenv("CO_API_KEY", "the-sdks-key")
+    client = httpx.Client(transport=httpx.MockTransport(answer))
+    model = CohereChat(model="m", base_url=base_url, user_agent="mine", timeout_seconds=None, http_client=client)
+    assert model.invoke(QUESTION).text == "One."
+    more = {"additional_query_parameters": {"a": "b"}, "additional_body_parameters": {"seed": 5}}
+    model.model_copy(update={"cohere_api_key": SecretStr("k2")}).invoke(QUESTION, request_options=more)
+    first, second = seen
+    assert (str(first.url), str(second.url)) == (url, url + "?a=b")
+    assert (first.headers["authorization"], second.headers["authorization"]) == ("Bearer the-sdks-key", "Bearer k2")
+    assert (first.headers["x-client-name"], first.extensions["timeout"]["read"]) == ("mine", 300)
+    assert json.loads(second.content) == {**json.loads(first.content), "seed": 5}
 
 
 def test_a_redirect_is_followed_in_every_event_loop():

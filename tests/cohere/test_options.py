@@ -13,7 +13,7 @@ from support.cohere_chat import chat
 
 from agentkit import CohereChat, ConfigError
 from agentkit.cohere.options import OPTION_NAMES, CohereOptions
-from agentkit.models.chat_model import read_reply
+from agentkit.models.read_reply import read_reply
 from agentkit.testing import CohereServer, cite, reply
 
 QUESTION = [HumanMessage("Give me JSON.")]
@@ -159,31 +159,37 @@ def test_documents_with_one_id(two):
 @pytest.mark.parametrize(
     ("wrong", "said"),
     [
-        ({"safety_mode": "NONE"}, "safety_mode='NONE'): give CONTEXTUAL, STRICT or OFF"),
-        ({"citation_mode": 1}, "citation_mode=1): give FAST, ACCURATE, OFF, ENABLED or DISABLED"),
-        ({"tool_choice": "auto"}, "tool_choice='auto'): give REQUIRED or NONE"),
-        ({"thinking": True}, "thinking=True): give enabled or disabled"),
-        ({"thinking": {"type": "maybe"}}, "give enabled or disabled"),
-        ({"thinking": "disabled", "thinking_budget": 5}, "thinking_budget=5): it means nothing with thinking disabled"),
-        ({"thinking_budget": 0}, "thinking_budget=0): give a whole number from 1"),
-        ({"temperature": -0.1}, "temperature=-0.1): give a number from 0"),
-        ({"temperature": float("inf")}, "temperature=inf): give a finite number"),
-        ({"temperature": float("nan")}, "temperature=nan): give a number from 0"),
-        ({"max_tokens": 0}, "max_tokens=0): give a whole number from 1"),
-        ({"max_tokens": 5.0}, "max_tokens=5.0): give a whole number from 1"),
-        ({"seed": -1}, "seed=-1): give a whole number from 0 to 2^64 - 1"),
-        ({"k": 501}, "k=501): give a whole number from 0 to 500"),
-        ({"p": 0}, "p=0): give a number from 0.01 to 0.99"),
-        ({"frequency_penalty": 1.1}, "frequency_penalty=1.1): give a number from 0 to 1"),
-        ({"presence_penalty": "high"}, "presence_penalty='high'): give a number from 0 to 1"),
-        ({"priority": True}, "priority=True): give a whole number from 0 to 999"),
-        ({"logprobs": "yes"}, "logprobs='yes'): give True or False"),
-        ({"strict_tools": 2}, "strict_tools=2): give True or False"),
-        ({"stop_sequences": "STOP"}, "stop_sequences='STOP'): give a list of texts"),
-        ({"stop_sequences": [""]}, "stop_sequences=['']): give a list of texts that are not empty"),
-        ({"stop_sequences": list("abcdef")}, "give at most 5, not 6"),
-        ({"response_format": "json"}, "response_format='json'): give 'json_object', a pydantic model or a JSON schema"),
-        ({"response_format": {"type": "array"}}, "a schema has to be of an object"),
+        ({"safety_mode": "NONE"}, "safety_mode is 'NONE': give 'CONTEXTUAL', 'STRICT' or 'OFF', or None"),
+        ({"citation_mode": 1}, "citation_mode is 1: give 'FAST', 'ACCURATE', 'OFF', 'ENABLED' or 'DISABLED', or None"),
+        ({"tool_choice": "auto"}, "tool_choice is 'auto': give 'REQUIRED' or 'NONE', or None"),
+        ({"thinking": True}, "thinking is True: give 'enabled' or 'disabled', a mapping, or None"),
+        ({"thinking": {"type": "maybe"}}, "thinking is {'type': 'maybe'}: give 'enabled' or 'disabled' as its type"),
+        (
+            {"thinking": "disabled", "thinking_budget": 5},
+            "thinking_budget is 5: it means nothing with thinking disabled",
+        ),
+        ({"thinking_budget": 0}, "thinking_budget is 0: give a whole number from 1"),
+        ({"temperature": -0.1}, "temperature is -0.1: give a finite number from 0"),
+        ({"temperature": float("inf")}, "temperature is inf: give a finite number from 0"),
+        ({"temperature": float("nan")}, "temperature is nan: give a finite number from 0"),
+        ({"max_tokens": 0}, "max_tokens is 0: give a whole number from 1"),
+        ({"max_tokens": 5.0}, "max_tokens is 5.0: give a whole number from 1"),
+        ({"seed": -1}, "seed is -1: give a whole number from 0 to 2^64 - 1"),
+        ({"k": 501}, "k is 501: give a whole number from 0 to 500"),
+        ({"p": 0}, "p is 0: give a number from 0.01 to 0.99"),
+        ({"frequency_penalty": 1.1}, "frequency_penalty is 1.1: give a number from 0 to 1"),
+        ({"presence_penalty": "high"}, "presence_penalty is 'high': give a number from 0 to 1"),
+        ({"priority": True}, "priority is True: give a whole number from 0 to 999"),
+        ({"logprobs": "yes"}, "logprobs is 'yes': give True or False"),
+        ({"strict_tools": 2}, "strict_tools is 2: give True or False"),
+        ({"stop_sequences": "STOP"}, "stop_sequences is 'STOP': give a list of at most 5 texts"),
+        ({"stop_sequences": [""]}, "stop_sequences is ['']: give a list of at most 5 texts that are not empty"),
+        ({"stop_sequences": list("abcdef")}, "give a list of at most 5 texts that are not empty"),
+        (
+            {"response_format": "json"},
+            "response_format is 'json': give 'json_object', a pydantic model or a JSON schema",
+        ),
+        ({"response_format": {"type": "array"}}, "response_format is {'type': 'array'}: give a schema of an object"),
         ({"response_format": int}, "give 'json_object', a pydantic model or a JSON schema"),
     ],
 )

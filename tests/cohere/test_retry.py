@@ -14,6 +14,8 @@ from support.manual_clock import ManualClock
 
 from agentkit import CohereChat, ConfigError, ModelError
 from agentkit.cohere.retry import Retry, RetryPolicy, retry_after_s
+from agentkit.cohere.stream import retry_of
+from agentkit.errors import DeadlineError
 from agentkit.testing import CohereServer, reply
 
 NOON = datetime(2031, 5, 1, 12, tzinfo=UTC)
@@ -66,7 +68,7 @@ def test_what_stays_wrong_is_not_tried_again(ask, time, status):
     with CohereServer(script) as server, pytest.raises(ModelError, match=rf"status {status}: no\. Next: ") as told:
         ask(server)
     assert (time.slept, len(server.requests)) == ([], 1)
-    assert "tries" not in str(told.value)
+    assert "attempts" not in str(told.value)
 
 
 @pytest.mark.parametrize(
@@ -89,10 +91,39 @@ def test_each_status_says_what_to_do_next(time, status, hint):
 def test_the_last_error_says_how_many_tries_there_were(ask, time):
     script = [reply(status=503, body={"message": "busy"})] * 3
     with CohereServer(script) as server:
-        with pytest.raises(ModelError, match=r"status 503: busy after 3 tries\. Next: try again later"):
+        with pytest.raises(ModelError, match=r"status 503: busy after 3 attempts\. Next: try again later"):
             ask(server)
         server.assert_all_used()
     assert time.slept == [2, 4]
+
+
+@pytest.mark.parametrize("way", ["stream", "astream"])
+def test_a_stream_tells_of_each_retry_and_sends_no_request_too_many(time, way):
+    told = []
+    with CohereServer([reply(status=503)] * 9) as server:
+        model = chat(server, retry=POLICY, timing=time.timing)
+
+        def stream():
+            for chunk in model.stream(QUESTION, tell_retries=True):
+                told.append(retry_of(chunk))
+
+        async def astream():
+            async for chunk in model.astream(QUESTION, tell_retries=True):
+                told.append(retry_of(chunk))
+
+        with pytest.raises(ModelError, match="after 3 attempts"):
+            asyncio.run(astream()) if way == "astream" else stream()
+        assert len(server.requests) == 3
+    assert [(retry.tries, retry.wait_s, retry.status) for retry in told] == [(1, 2, 503), (2, 4, 503)]
+
+
+def test_an_error_of_on_retry_is_the_callers(ask):
+    def refuse(retry):
+        raise ValueError("mine")
+
+    with CohereServer([reply(status=503), "There."]) as server, pytest.raises(ValueError, match="mine"):
+        ask(server, on_retry=refuse)
+    assert len(server.requests) == 1
 
 
 def test_one_try_only(ask, time):
@@ -116,7 +147,7 @@ def test_a_server_that_is_not_there_is_tried_again(ask, time):
 
     gone = Gone()
     gone.url = url
-    with pytest.raises(ModelError, match="cannot be reached: ConnectError.* after 3 tries") as told:
+    with pytest.raises(ModelError, match="cannot be reached: ConnectError.* after 3 attempts") as told:
         ask(gone)
     assert time.slept == [2, 4]
     assert told.value.__cause__ is not None
@@ -178,7 +209,7 @@ def test_no_wait_goes_past_the_deadline(ask, time):
     script = [reply(status=503), reply(status=503), "too late"]
     with (
         CohereServer(script) as server,
-        pytest.raises(ModelError, match=r"after 2 tries \(the deadline is in 3 s and the next try in 4 s\)"),
+        pytest.raises(ModelError, match=r"after 2 attempts \(the deadline is in 3 s and the next attempt in 4 s\)"),
     ):
         ask(server, deadline=time.seconds + 5)
     assert (time.slept, len(server.requests)) == ([2], 2)
@@ -188,6 +219,18 @@ def test_nothing_is_sent_after_the_deadline(ask, time):
     with CohereServer(["There."]) as server, pytest.raises(ModelError, match="the deadline has passed"):
         ask(server, deadline=time.seconds)
     assert server.requests == []
+
+
+def test_a_failure_at_the_deadline_is_the_deadlines(ask, time):
+    def late(body):
+        time.seconds += 5
+        return reply(status=503)
+
+    with (
+        CohereServer([late]) as server,
+        pytest.raises(DeadlineError, match="answered with status 503: .*, and the deadline has passed"),
+    ):
+        ask(server, deadline=time.seconds + 5, policy=RetryPolicy(max_tries=1))
 
 
 def test_an_answer_is_not_waited_for_past_the_deadline(ask, time):
@@ -275,7 +318,7 @@ def test_the_random_part_differs_from_seed_to_seed_and_try_to_try():
 )
 def test_a_policy_that_cannot_be(wrong):
     ((name, value),) = wrong.items()
-    with pytest.raises(ConfigError, match=rf"RetryPolicy\({name}={value!r}\): give ".replace("'", ".")):
+    with pytest.raises(ConfigError, match=rf"RetryPolicy\.{name} is {value!r}: give "):
         RetryPolicy(**wrong)
 
 

@@ -14,7 +14,9 @@ from support.cohere_chat import QUESTION
 from agentkit import Agent, CassetteError, CohereChat, ConfigError, HistoryError, ModelError, Usage
 from agentkit.cohere.wire import request_messages, response_message
 from agentkit.loop.protocol import Ask
-from agentkit.models.chat_model import REPLACED_MODELS, Edge, read_reply
+from agentkit.models.by_name import REPLACED_MODELS
+from agentkit.models.chat_model import Edge
+from agentkit.models.read_reply import read_reply
 from agentkit.testing import CohereServer, NetworkBlockedError, block_network, cite, reply, use_cassette
 from agentkit.testing.network import allow_network
 
@@ -222,7 +224,7 @@ def test_a_server_that_is_not_there(monkeypatch):
         url = server.url
     monkeypatch.setenv("COHERE_API_KEY", "test-key")
     monkeypatch.setenv("CO_API_URL", url)
-    said = r"cannot be reached: ConnectError.*after 3 tries.*check the network, COHERE_API_KEY and CO_API_URL"
+    said = r"cannot be reached: ConnectError.*after 3 attempts.*check the network, COHERE_API_KEY and CO_API_URL"
     with pytest.raises(ModelError, match=said):
         ask(Edge("command-a-03-2025", []))
 

@@ -60,7 +60,7 @@ SUBJECTS = {
     "regex": Subject(
         ("tools/regex/scanner.py", "tools/regex/candidates.py", "tools/regex/boundaries.py"), ("tests/tools/regex",)
     ),
-    "http": Subject(("agentkit/cohere/http.py", "agentkit/cohere/retry.py"), ("tests/cohere", RUNS[1])),
+    "http": Subject(("agentkit/cohere/http*.py", "agentkit/cohere/retry.py"), ("tests/cohere", RUNS[1])),
 }
 
 
