@@ -14,7 +14,7 @@ memory_commands = typer.Typer(help="What a memory keeps of its sessions.", no_ar
 
 @memory_commands.callback()
 def _several() -> None:
-    """Keeps `eval` a command of its own name while it is the only one."""
+    """Make typer keep the name `eval`: a group with one command would drop it."""
 
 
 @memory_commands.command(name="eval")

@@ -25,11 +25,11 @@ from agentkit.memory.store.export import StoredTurn
 from agentkit.memory.store.open_turn import OpenTurn
 from agentkit.memory.store.reader import OVER, Reader
 from agentkit.memory.store.stored_json import call_json, result_json, step_of, turn_json
-from agentkit.memory.store.turn_sql import TurnKey
+from agentkit.memory.store.turn_sql import LastTurn, TurnKey
 from agentkit.turn import Step, StopReason, Turn, Usage
 
 if TYPE_CHECKING:
-    from sqlalchemy import Connection, Row
+    from sqlalchemy import Connection
 
     from agentkit.memory.store.database import Database
 
@@ -308,7 +308,7 @@ class Store(Reader):
             self.interrupt(TurnKey(session, last.number, last.owner), condense)
         raise _busy(session)
 
-    def _is_running(self, connection: Connection, session: str, last: Row[Any] | None) -> bool:
+    def _is_running(self, connection: Connection, session: str, last: LastTurn | None) -> bool:
         """True if the session's last turn is open and its owner lives."""
         if last is None or last.state != "open":
             return False
@@ -317,7 +317,7 @@ class Store(Reader):
         written_at = connection.execute(query).scalar() or 0.0
         return owners.is_live(last.owner, self._clock() - max(last.at, written_at))
 
-    def _last_so_far(self, connection: Connection, session: str, last: Row[Any]) -> Turn:
+    def _last_so_far(self, connection: Connection, session: str, last: LastTurn) -> Turn:
         key = TurnKey(session, last.number, last.owner)
         rows = turn_sql.read_open_turn(connection, key)[1]
         turn = _so_far(key, last.question, rows, "needs_approval" if last.state == "paused" else "interrupted")

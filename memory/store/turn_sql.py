@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sqlalchemy import bindparam, delete, insert, literal_column, select, text, update
 
@@ -24,7 +24,7 @@ from agentkit.memory.store.stored_json import call_json, result_json, to_json, t
 from agentkit.turn import Step, Turn
 
 if TYPE_CHECKING:
-    from sqlalchemy import Connection, Row
+    from sqlalchemy import Connection
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +45,16 @@ class TurnKey:
             f"Turn {self.number} of session {shorten(self.session)!r} was closed by another process, which took this "
             "one for dead: the steps written until then are kept, the rest is not. Run again."
         )
+
+
+class LastTurn(NamedTuple):
+    """What the row of a session's last turn holds, but for its payload."""
+
+    number: int
+    state: str
+    owner: str
+    at: float
+    question: str
 
 
 _turn, _step = schema.turns.c, schema.steps.c
@@ -97,10 +107,11 @@ def lock(connection: Connection, session: str) -> None:
         connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": key})
 
 
-def last_turn(connection: Connection, session: str) -> Row[Any] | None:
-    """Return number, state, owner, time and question of the session's last turn; None if it has none."""
+def last_turn(connection: Connection, session: str) -> LastTurn | None:
+    """Return the session's last turn; None if it has none."""
     query = select(_turn.number, _turn.state, _turn.owner, _turn.at, _turn.question).where(_turn.session == session)
-    return connection.execute(query.order_by(_turn.number.desc()).limit(1)).first()
+    row = connection.execute(query.order_by(_turn.number.desc()).limit(1)).first()
+    return None if row is None else LastTurn(*row)
 
 
 def read_open_turn(connection: Connection, key: TurnKey) -> tuple[str | None, list[tuple[str, str | None]]]:

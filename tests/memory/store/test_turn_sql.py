@@ -109,7 +109,7 @@ def test_a_result_nobody_asked_for_is_refused_and_nothing_of_it_written(memory):
     with pytest.raises(InputError, match=r"The result of 'add' \(call 'c7'\) answers no stored call"):
         running.results([DONE, unknown])
     running.results([DONE])
-    with pytest.raises(InputError, match="answers no call"):
+    with pytest.raises(InputError, match="answers no stored call"):
         running.results([DONE])
     running.interrupt()
     assert memory.turns("s")[0].steps == (DONE,)
