@@ -12,11 +12,13 @@ from typing import TYPE_CHECKING, TextIO, TypeVar
 
 from langchain_core.messages import BaseMessage
 
+from agentkit.base.jsonable import storable
 from agentkit.base.session_names import check_session
 from agentkit.base.text import clean, shorten
 from agentkit.errors import ConfigError, InputError, SessionBusyError
 from agentkit.memory.condense.condensing import Condense
 from agentkit.memory.objects import MemoryObject
+from agentkit.memory.redact import redact_turn
 from agentkit.memory.replay.budget import OlderParts
 from agentkit.memory.replay.messages import CountTokens, check_mode, estimate_tokens, replay
 from agentkit.memory.store.url import without_password
@@ -186,6 +188,14 @@ class Memory:
             StoreError: The database cannot be used.
         """
         return self._store().unfinished(check_session(session))
+
+    def as_stored(self, turn: Turn) -> Turn:
+        """Return a turn as `append` would store it: redacted, and without what no database can hold.
+
+        Raises:
+            ConfigError: ``redact`` raised, or returned no text.
+        """
+        return storable(redact_turn(storable(turn), self._redact))
 
     def turns(self, session: str) -> list[Turn]:
         """Return every closed or interrupted turn of a session, whole, oldest first.

@@ -151,16 +151,24 @@ class OpenTurn:
             self._give_up()
         return turn
 
-    def interrupt(self) -> None:
+    def interrupt(self, turn: Turn | None = None) -> None:
         """Close the turn as interrupted and keep its steps; do nothing if it is closed.
 
         Never raises AgentKitError, which would hide the error that ended the run: if the database cannot be written
         to now, the turn is closed when its session is next written to.
+
+        Args:
+            turn: The turn so far, if its question or some of its steps are not stored yet.
         """
         if self._closed:
             return
         try:
-            self._store.interrupt(self._key, self._condense)
+            if turn is not None:
+                turn = turn.model_copy(update={"session": self.session, "number": self.number})
+                turn = turn.model_copy(update={"steps": self._catch_up(turn.steps)})
+                self._store.close(self._key, turn, self._condense, state="interrupted")
+            else:
+                self._store.interrupt(self._key, self._condense)
         except AgentKitError:
             return
         finally:

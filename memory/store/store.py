@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from sqlalchemy import Insert, Update, bindparam, delete, func, select
 from sqlalchemy.dialects import postgresql, sqlite
@@ -255,7 +255,13 @@ class Store(Reader):
             turn = storable(redact_turn(turn, self._redact))
         self._write(key, turn_sql.PAUSE_TURN, [{"payload": turn_json(turn), **key.guard()}])
 
-    def close(self, key: TurnKey, turn: Turn, condense: Mapping[str, Condense]) -> None:
+    def close(
+        self,
+        key: TurnKey,
+        turn: Turn,
+        condense: Mapping[str, Condense],
+        state: Literal["closed", "interrupted"] = "closed",
+    ) -> None:
         """Close an open turn and add its object.
 
         Raises:
@@ -264,7 +270,7 @@ class Store(Reader):
         prepared = prepare(turn, condense, self._redact)
         with self._db.writing() as connection:
             turn_sql.lock(connection, key.session)
-            if not turn_sql.close_turn(connection, key, prepared, "closed"):
+            if not turn_sql.close_turn(connection, key, prepared, state):
                 raise key.taken()
 
     def interrupt(self, key: TurnKey, condense: Mapping[str, Condense]) -> None:
