@@ -1,4 +1,4 @@
-"""Augmented memory: memory objects, the store they are kept in, and how they are replayed."""
+"""Augmented memory: memory objects, the store that keeps them, and their replay as chat messages."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    """Load a public name when it is first used."""
+    """Import a public name at its first use."""
     if name not in _MODULE_OF:
         raise AttributeError(f"module 'agentkit.memory' has no attribute {name!r}")
     value = getattr(import_module(f"agentkit.memory.{_MODULE_OF[name]}"), name)
@@ -52,5 +52,5 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    """The public names, loaded or not."""
+    """Return the public names, imported or not."""
     return sorted(__all__)

@@ -1,4 +1,4 @@
-"""`Memory`: turns go in, what a model should be shown of them comes out."""
+"""`Memory`: stores the turns of sessions and replays them as chat messages."""
 
 from __future__ import annotations
 
@@ -12,11 +12,13 @@ from typing import TYPE_CHECKING, TextIO, TypeVar
 
 from langchain_core.messages import BaseMessage
 
+from agentkit.base.jsonable import storable
 from agentkit.base.session_names import check_session
 from agentkit.base.text import clean, shorten
 from agentkit.errors import ConfigError, InputError, SessionBusyError
 from agentkit.memory.condense.condensing import Condense
 from agentkit.memory.objects import MemoryObject
+from agentkit.memory.redact import redact_turn
 from agentkit.memory.replay.budget import OlderParts
 from agentkit.memory.replay.messages import CountTokens, check_mode, estimate_tokens, replay
 from agentkit.memory.store.url import without_password
@@ -38,11 +40,11 @@ MAX_WAIT_S = 86_400
 
 
 class Memory:
-    """Keeps the turns of many sessions in an SQL database and replays them as chat messages.
+    """Stores the turns of many sessions in an SQL database and replays them as chat messages.
 
-    Append-only: a turn is never changed once it is closed, and its memory object never changes either; only a last
-    turn that was interrupted can be gone on with, see `resume`. Safe to use
-    from several threads, and from several processes on one database: a session can have one turn open at a time.
+    Append-only: neither a closed turn nor its memory object is ever changed; only a session's last turn can be
+    continued, if it was interrupted (see `resume`). Several threads may use a memory, and several processes a
+    database: a session can have one turn open at a time.
     """
 
     def __init__(
@@ -59,30 +61,31 @@ class Memory:
         embeddings: Embeddings | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        """Name a database; it is opened, and made where there is none, at first use.
+        """Name a database, which is opened, or created, at first use.
 
         Args:
             url: A file's path, or an SQLAlchemy URL (``postgresql+psycopg://...``). None or ``":memory:"`` keeps
                 everything in this process.
-            replay: How `replay` shows earlier turns: ``"objects"`` (a note of what was done between question and
+            replay: How `replay` shows earlier turns: ``"objects"`` (a note of the steps between question and
                 answer), ``"calls"`` (the tool calls themselves, results condensed), ``"dialogue"`` (question and
                 answer), ``"answers"``, or ``"none"``.
-            count_tokens: Tokens of a text, for budgets. None for an offline estimate on the high side: one token
-                for three bytes of UTF-8.
+            count_tokens: Returns the tokens of a text, for budgets. None for an offline estimate on the high side:
+                one token for three bytes of UTF-8.
             max_tokens: The budget of every replay that is given none of its own; None for no limit.
             durability: For SQLite: ``"normal"`` survives the death of the process (``kill -9``) but may lose the
-                last turns with the power; ``"full"`` survives that too, and is slower.
-            timeout_s: Seconds to wait for SQLite's write lock, or for a PostgreSQL server to answer; from 0 to a day.
-            wait_s: Seconds to wait, blocking this thread, for a session whose turn is still running before
+                last turns in a power cut; ``"full"`` survives that too, and is slower.
+            timeout_s: Seconds to wait for SQLite's write lock, or for a PostgreSQL server to answer, up to a day.
+            wait_s: Seconds to wait, blocking this thread, for a session whose turn is running, before
                 SessionBusyError is raised; 0 raises at once, a day is the limit.
-            redact: Changes every text of a turn before any of it is stored: questions, answers, thinking, names,
-                arguments and results of tools, and text files. Session names are stored as they are.
-            embeddings: LangChain embeddings, to search by meaning too; they are called in `search` and by the
-                ``recall`` tool, once for each text, whose vectors are stored.
-            clock: Seconds since 1970.
+            redact: Returns a text redacted. It is called for every text of a turn before any of it is stored:
+                questions, answers, thinking, names, arguments and results of tools, and text files. Session names
+                are stored unchanged.
+            embeddings: LangChain embeddings, to search by meaning too. `search` and the ``recall`` tool call them,
+                once for each text, and store the vectors.
+            clock: Returns seconds since 1970.
 
         Raises:
-            ConfigError: A value none of these can be.
+            ConfigError: A value is not allowed.
         """
         if durability not in ("normal", "full"):
             raise ConfigError(f"durability is {shorten(repr(durability))}: give 'normal' or 'full'.")
@@ -116,8 +119,8 @@ class Memory:
 
         Args:
             session: The session; it need not exist.
-            turn: The turn; its own session and number are replaced.
-            condense: How single tools condense their steps, by tool name (`ToolPolicy.condense`).
+            turn: The turn; its session and number are replaced.
+            condense: How particular tools condense their steps, by tool name (`ToolPolicy.condense`).
 
         Returns:
             The turn's memory object.
@@ -125,7 +128,7 @@ class Memory:
         Raises:
             InputError: `turn` is no Turn.
             SessionError: An impossible session name.
-            SessionBusyError: A turn of the session is running, and was not done within ``wait_s``.
+            SessionBusyError: A turn of the session is running, and did not end within ``wait_s``.
             StoreError: The database cannot be used.
         """
         check_session(session)
@@ -136,16 +139,18 @@ class Memory:
         return self._patiently(lambda: self._store().append(session, prepared, own))
 
     def begin(self, session: str, question: str, *, condense: Mapping[str, Condense] | None = None) -> OpenTurn:
-        """Open the session's next turn, to be written down as it goes. A turn a dead process left is closed first.
+        """Open the session's next turn, to store its steps as they happen.
+
+        A turn that a dead process left open is closed first.
 
         Args:
             session: The session; it need not exist.
-            question: What was asked.
+            question: The question.
             condense: As for `append`.
 
         Raises:
             SessionError: An impossible session name.
-            SessionBusyError: A turn of the session is running, here or in another process, and was not done within
+            SessionBusyError: A turn of the session is running, here or in another process, and did not end within
                 ``wait_s``.
             StoreError: The database cannot be used.
         """
@@ -153,19 +158,19 @@ class Memory:
         return self._patiently(lambda: self._store().open(session, clean(question), condense or {}))
 
     def resume(self, session: str, *, condense: Mapping[str, Condense] | None = None) -> tuple[OpenTurn, Turn]:
-        """Open the session's last turn again, if it was paused, interrupted, or left open by a dead process.
+        """Continue the session's last turn, if it was paused, interrupted, or left open by a dead process.
 
         Args:
             session: The session.
             condense: As for `append`.
 
         Returns:
-            The turn, to be gone on with, and what is stored of it. Steps that were running when it was broken off
-            have a result with the error ``interrupted``; steps that wait for approval are in `Turn.pending`.
+            The open turn, and what is stored of it. Steps that were running when it was interrupted have a result
+            with the error ``interrupted``; steps that wait for approval are in `Turn.pending`.
 
         Raises:
             SessionError: There is no such session.
-            SessionBusyError: It is running, and was not done within ``wait_s``.
+            SessionBusyError: It is running, and did not end within ``wait_s``.
             InputError: Its last turn is over.
             StoreError: The database cannot be used.
         """
@@ -173,10 +178,10 @@ class Memory:
         return self._patiently(lambda: self._store().reopen(session, condense or {}))
 
     def unfinished(self, session: str) -> Turn | None:
-        """The session's last turn, if `resume` could take it up: its question, its steps so far, what is pending.
+        """Return the session's last turn if `resume` could continue it: question, steps so far, pending calls.
 
         Returns:
-            The turn; None where the last one is over, or is running now.
+            The turn; None if the last one is over or running.
 
         Raises:
             SessionError: There is no such session.
@@ -184,8 +189,16 @@ class Memory:
         """
         return self._store().unfinished(check_session(session))
 
+    def as_stored(self, turn: Turn) -> Turn:
+        """Return a turn as `append` would store it: redacted, and without what no database can hold.
+
+        Raises:
+            ConfigError: ``redact`` raised, or returned no text.
+        """
+        return storable(redact_turn(storable(turn), self._redact))
+
     def turns(self, session: str) -> list[Turn]:
-        """Every closed or interrupted turn of a session, whole, oldest first.
+        """Return every closed or interrupted turn of a session, whole, oldest first.
 
         Raises:
             SessionError: There is no such session.
@@ -194,7 +207,7 @@ class Memory:
         return self._store().turns(check_session(session))
 
     def objects(self, session: str) -> list[MemoryObject]:
-        """The memory object of each turn of a session, oldest first.
+        """Return the memory object of each turn of a session, oldest first.
 
         Raises:
             SessionError: There is no such session.
@@ -203,7 +216,7 @@ class Memory:
         return self._store().objects(check_session(session))
 
     def sessions(self) -> list[SessionInfo]:
-        """All sessions, the last used first.
+        """Return all sessions, last used first.
 
         Raises:
             StoreError: The database cannot be used.
@@ -211,16 +224,16 @@ class Memory:
         return self._store().sessions()
 
     def replay(self, session: str, max_tokens: int | None = None) -> list[BaseMessage]:
-        """What a model is shown of a session's earlier turns; nothing where there are none.
+        """Return a session's earlier turns as chat messages for a model; an empty list if there are none.
 
         Args:
             session: The session.
-            max_tokens: Tokens the messages may take together, by this memory's counter (each message's text and 1
-                for the message); None for the memory's own ``max_tokens``. Where that is None too, there is no
-                limit, and the replay only ever grows at its end.
+            max_tokens: The budget of all messages together, by this memory's counter (the tokens of each message's
+                text, and 1 for the message); None for the memory's own ``max_tokens``. If that is None too, there
+                is no limit, and the replay only grows at its end.
 
         Raises:
-            InputError: `max_tokens` is no whole number from 1, or too small for the one line that must stand.
+            InputError: `max_tokens` is no whole number from 1, or too small for the shortest replay, one line.
             StoreError: The database cannot be used.
         """
         check_budget(max_tokens)
@@ -235,19 +248,19 @@ class Memory:
         return messages
 
     def search(self, session: str, words: str, limit: int = 5, *, by: str | None = None) -> list[Hit]:
-        """Find what was said and done in a session, in questions, answers, and inputs and whole results of tools.
+        """Search a session's questions, answers, tool inputs and whole tool results.
 
         Args:
             session: The session.
-            words: What to look for; any of the words counts, those that are rare the most.
-            limit: At most so many hits, from 1.
-            by: ``"words"``, ``"meaning"`` (needs ``embeddings``), or None for both where there are embeddings.
+            words: The words to search for; a hit has at least one of them, and rare words count more.
+            limit: The most hits to return, from 1.
+            by: ``"words"``, ``"meaning"`` (needs ``embeddings``), or None for both if there are embeddings.
 
         Returns:
-            The best hit first; none where nothing matches.
+            The hits, best first; none if nothing matches.
 
         Raises:
-            InputError: Nothing to look for, or an impossible limit.
+            InputError: There are no words, or an impossible limit.
             ConfigError: By meaning, without embeddings.
             SessionError: There is no such session.
             StoreError: The database cannot be used.
@@ -257,16 +270,16 @@ class Memory:
         return find(self._store(), check_session(session), words, limit, by, self._embeddings)
 
     def recall_tool(self, session: str | None = None, replayed: Sequence[BaseMessage] = ()) -> RecallTool | None:
-        """The tool by which a model opens what the replay leaves out, and searches the session.
+        """Return the tool with which a model opens what the replay omits, and searches the session.
 
         Args:
-            session: Where to look whether anything was left out; None makes the tool without looking. The tool
-                itself works on the session in ``config["configurable"]["session"]``, whichever that is.
-            replayed: What `replay` gave for the session.
+            session: The session to check for omissions; None returns the tool without a check. The tool itself
+                works on the session in ``config["configurable"]["session"]``.
+            replayed: The result of `replay` for the session.
 
         Returns:
-            The tool; None where the model has everything before it already, and where the memory shows no chain of
-            calls at all ("none", "answers", "dialogue"): what those leave out, they leave out on purpose.
+            The tool; None if `replayed` omits nothing, or if the replay shows no steps ("none", "answers",
+            "dialogue"): these modes omit them on purpose.
 
         Raises:
             SessionError: An impossible session name.
@@ -278,16 +291,16 @@ class Memory:
             check_session(session)
             if self._mode not in ("objects", "calls") or not leaves_out(self._store(), session, replayed):
                 return None
-        return RecallTool(memory=self)
+        return RecallTool(store=self._store, search=self.search)
 
     def delete(self, session: str) -> int:
         """Delete a session for good: its turns, objects, search index and vectors, and their bytes in the database.
 
-        The database is written anew, which takes time and, for SQLite, as much free space again; PostgreSQL locks
-        the tables meanwhile, and its write-ahead log and backups are for its operator to clear.
+        The database is rewritten, which takes time and, for SQLite, as much free space again; PostgreSQL locks the
+        tables meanwhile, and its operator must clear its write-ahead log and backups.
 
         Returns:
-            How many turns the session had.
+            The number of turns the session had.
 
         Raises:
             SessionError: There is no such session.
@@ -301,7 +314,7 @@ class Memory:
         return turns
 
     def compact(self) -> None:
-        """Write the database anew: gives back unused space and wipes what was deleted.
+        """Rewrite the database: free unused space and wipe deleted bytes.
 
         Raises:
             StoreError: The database cannot be used, or another connection still reads old bytes.
@@ -309,14 +322,14 @@ class Memory:
         self._store().compact()
 
     def export(self, file: str | os.PathLike[str] | TextIO, *, session: str | None = None) -> int:
-        """Write sessions as JSON Lines: a header, then a line for each finished turn (see `store.export`).
+        """Write sessions as JSON Lines: a header, then a line for each turn that is over (see `store.export`).
 
         Args:
-            file: A path where nothing is yet, or a text file open for writing.
+            file: A path that does not exist, or a text file open for writing.
             session: One session; None for all.
 
         Returns:
-            How many turns were written.
+            The number of turns written.
 
         Raises:
             SessionError: There is no such session.
@@ -328,17 +341,17 @@ class Memory:
         return write(self._store(), file, None if session is None else check_session(session))
 
     def import_(self, file: str | os.PathLike[str] | TextIO) -> int:
-        """Read what `export` wrote: all of it or, if anything is wrong, nothing.
+        """Read what `export` wrote: all of it or, if a line is wrong, none.
 
         Args:
             file: A path, or a text file open for reading.
 
         Returns:
-            How many turns were read.
+            The number of turns read.
 
         Raises:
-            InputError: The file cannot be read, or lines of it are no turns; they are named by number.
-            SessionError: A session of that name exists here: nothing is overwritten.
+            InputError: The file cannot be read, or lines of it are no turns; the error names their numbers.
+            SessionError: A session of that name exists already: nothing is overwritten.
             StoreError: The database cannot be used.
         """
         from agentkit.memory.store.export import read
@@ -346,16 +359,16 @@ class Memory:
         return read(self._store(), file)
 
     def explain(self, session: str, turn: int | None = None, *, max_tokens: int | None = None) -> Explanation:
-        """What a model is shown before a turn: what is condensed or left out, and the tokens that saves.
+        """Return what is replayed, condensed or omitted before a turn, and the tokens that saves.
 
         Args:
             session: The session.
-            turn: Before which turn, from 1; None for the next one.
+            turn: The number of the turn, from 1; None for the next one.
             max_tokens: As for `replay`.
 
         Raises:
             SessionError: There is no such session.
-            InputError: As for `replay`; there is no such turn.
+            InputError: As for `replay`, or there is no such turn.
             StoreError: The database cannot be used.
         """
         from agentkit.memory.replay.explain import explain
@@ -373,28 +386,28 @@ class Memory:
         return explain(turns, objects, self._mode, session=session, max_tokens=budget, count=self._count)
 
     def close(self) -> None:
-        """Close the database's connections; the next use opens it again. One in this process is lost."""
+        """Close the database's connections; the next use opens it again. A memory in this process is lost."""
         with self._lock:
             if self._close is not None:
                 self._close()
             self._opened = self._close = None
 
     def __enter__(self) -> Memory:
-        """Use it in a with block, which closes it."""
+        """Return this memory; the ``with`` block closes it."""
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Close it."""
+        """Close the memory."""
         self.close()
 
     def __repr__(self) -> str:
-        """Where it is and how it replays."""
+        """Return the database, without its password, and the mode of replay."""
         return f"Memory({self._location and without_password(self._location)!r}, replay={self._mode!r})"
 
     def _patiently(self, write: Callable[[], _T]) -> _T:
-        """Do it again while the session is busy, as long as this memory waits."""
+        """Call `write`, again and again for up to ``wait_s`` while the session is busy."""
         until = time.monotonic() + self._wait_s
         pause = 0.005
         while True:
@@ -419,7 +432,7 @@ class Memory:
         from agentkit.memory.store.database import Database
         from agentkit.memory.store.store import Store
 
-        # A path relative to where the program was when it first used the memory, not where it goes later.
+        # A relative path is resolved once: the program may change its directory later.
         location = self._location
         if location is not None and "://" not in location:
             location = str(Path(location).absolute())

@@ -1,11 +1,11 @@
-"""The ``recall`` tool: a model opens what the replay of memory left out, and searches its session."""
+"""`RecallTool`: a model opens what the replay omitted and searches its session; `leaves_out` tells if it needs to."""
 
 from __future__ import annotations
 
 import json
 import math
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from langchain_core.messages import AIMessage, BaseMessage
@@ -27,11 +27,11 @@ if TYPE_CHECKING:
     from agentkit.memory.store.store import Store
 
 PAGE_CHARS = 4000
-"""Characters of a page; it ends at the end of a line where one is near."""
+"""Characters of a page, which ends at the end of a line if one is near. Chosen by hand: about 1,300 tokens."""
 
-HITS = 5
-INPUT_CHARS = 300
-CHUNK = 16
+HITS = 5  # hits of a search; chosen by hand
+INPUT_CHARS = 300  # a longer input does not fit the heading of a page, so it is printed below; chosen by hand
+CHUNK = 16  # turns read by one query, fewer than the reader's: usually the newest turn decides
 
 _REFERENCE = re.compile(
     r"\s*\[?\s*(?:turn\s*|t\s*)?(\d{1,9})(?:\s*[.,:]?\s*(?:step\s*|s\s*)(\d{1,9})|\.(\d{1,9}))?\s*\]?\s*"
@@ -42,7 +42,7 @@ _POINTER = re.compile(r"… t\d+\.s\d+")
 
 
 class RecallInput(BaseModel):
-    """What the model fills in."""
+    """The arguments that the model gives."""
 
     reference: str = Field("", description="What to open: a step such as t3.s2, or a whole turn such as t3.")
     search: str = Field("", description="Words to look for in all earlier turns. Give this or reference, not both.")
@@ -50,7 +50,7 @@ class RecallInput(BaseModel):
 
 
 def _facts(step: Step) -> Mapping[str, Any]:
-    """What memory keeps of a page: what it would keep of the text itself, without the line above it."""
+    """Return the facts of a page: those of its text, without the heading."""
     return default_facts(step.model_copy(update={"observation": step.observation.partition("\n")[2]}))
 
 
@@ -67,28 +67,30 @@ class RecallTool(BaseTool):
         "turns. Long texts come in pages."
     )
     args_schema: Any = RecallInput
-    # What cannot be opened is said as a failed call, so that memory knows it as one.
+    # A ToolException becomes a failed result, which memory stores as a failed step.
     handle_tool_error: Any = True
     policy: ClassVar[ToolPolicy] = ToolPolicy(condense=_facts)
-    memory: Any = Field(exclude=True, repr=False)
+    # Functions, as the memory opens its database at first use and again after close().
+    store: Callable[[], Any] = Field(exclude=True, repr=False)
+    search: Callable[..., Sequence[Any]] = Field(exclude=True, repr=False)
 
     def _run(self, reference: str = "", search: str = "", page: int = 1, *, config: RunnableConfig) -> str:
         session = session_of(config)
-        store: Store = self.memory._store()
+        store: Store = self.store()
         if reference.strip():
             return _opened(store, session, reference, page)
         last = _last(store, session)
         if not search.strip() or last == 0:
             raise ToolException(f"Give a reference or words to search for. {_turns(last)}")
         try:
-            hits = self.memory.search(session, search, HITS)
-        except ModelError:  # the embeddings are out of order: words still work
-            hits = self.memory.search(session, search, HITS, by="words")
+            hits = self.search(session, search, HITS)
+        except ModelError:  # the embeddings failed: search by words only
+            hits = self.search(session, search, HITS, by="words")
         return _listed(hits, search, last)
 
 
 def session_of(config: RunnableConfig) -> str:
-    """The session a LangChain config names.
+    """Return the session that a LangChain config names.
 
     Raises:
         ToolException: It names none, or an impossible one.
@@ -161,7 +163,7 @@ def _page(reference: str, what: str, text: str, page: int) -> str:
 
 
 def _starts(text: str) -> Iterator[int]:
-    """Where the pages begin."""
+    """Yield the position at which each page begins."""
     start = 0
     while True:
         yield start
@@ -191,11 +193,11 @@ def _turns(last: int) -> str:
     return "There is one earlier turn: t1." if last == 1 else f"The earlier turns are t1 to t{last}."
 
 
-# --- whether it is needed --------------------------------------------------------------------------------------
+# --- is it needed ----------------------------------------------------------------------------------------------
 
 
 def leaves_out(store: Store, session: str, replayed: Sequence[BaseMessage]) -> bool:
-    """Whether a replay leaves out anything of a session's turns: a question, an answer, part of a call or a result."""
+    """True if a replay omits any of a session's turns: a question, an answer, part of a call or of a result."""
     shown = _plain("\n".join(_texts(replayed)))
     if _POINTER.search(shown):
         return True
@@ -215,7 +217,7 @@ def _is_cut(turn: Turn, shown: str) -> bool:
 
 
 def _holds(shown: str, result: str) -> bool:
-    """Whether a result is there as it is or, if it is JSON, each of its values is."""
+    """True if `shown` contains a result or, if the result is JSON, each of its values."""
     if _plain(result) in shown:
         return True
     try:
@@ -226,11 +228,11 @@ def _holds(shown: str, result: str) -> bool:
 
 
 def _says(shown: str, text: str) -> bool:
-    """Whether a text is there, as it is or as JSON writes it."""
+    """True if `shown` contains a text, plain or escaped as in JSON."""
     return _plain(text) in shown or _plain(json.dumps(text, ensure_ascii=False)[1:-1]) in shown
 
 
-def _leaves(value: Any) -> Iterator[str]:
+def _leaves(value: object) -> Iterator[str]:
     if isinstance(value, dict):
         value = list(value.values())
     if isinstance(value, list):

@@ -1,4 +1,4 @@
-"""Redaction: a function of the user's changes every text of a turn before anything of it is stored."""
+"""Redaction: the user's function changes every text of a turn before any of it is stored."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ _TEXT_TYPES = ("text/", "application/json", "application/xml", "image/svg")
 
 
 def redact_text(text: str, redact: Redact | None) -> str:
-    """`text` as it may be stored.
+    """Return `text` redacted.
 
     Raises:
-        ConfigError: The function raised, or gave no text; nothing is stored then.
+        ConfigError: The function raised, or returned no text; nothing is stored then.
     """
     if redact is None or not text:
         return text
@@ -38,7 +38,7 @@ def redact_text(text: str, redact: Redact | None) -> str:
 
 
 def redact_turn(turn: Turn, redact: Redact | None) -> Turn:
-    """`turn` as it may be stored."""
+    """Return `turn` redacted."""
     if redact is None:
         return turn
     output = redact_text(turn.output, redact)
@@ -59,7 +59,7 @@ def redact_turn(turn: Turn, redact: Redact | None) -> Turn:
 
 
 def redact_step(step: Step, redact: Redact | None) -> Step:
-    """`step` as it may be stored."""
+    """Return `step` redacted."""
     if redact is None:
         return step
     changes = {
@@ -71,18 +71,18 @@ def redact_step(step: Step, redact: Redact | None) -> Step:
         "result": None if step.result is None else _observation(step.result, redact),
     }
     if step.waits and (changes["tool"], changes["tool_input"]) != (step.tool, step.tool_input):
-        # What would be approved later must be what the model asked for.
+        # Marked, so that it cannot be approved: what runs must be what the model asked for.
         changes["result"] = changes["result"].model_copy(update={"facts": {REDACTED_FACT: True}})
     return step.model_copy(update=changes)
 
 
 def redact_facts(facts: dict[str, Any], redact: Redact | None) -> dict[str, Any]:
-    """What a tool keeps of a result, as it may be stored; it may have read more than the redacted text."""
+    """Return the facts of a step redacted: a tool may have made them from more than the redacted text."""
     return facts if redact is None else _mapping(facts, redact)
 
 
 def redact_object(remembered: MemoryObject, redact: Redact | None) -> MemoryObject:
-    """A memory object from elsewhere as it may be stored."""
+    """Return an imported memory object redacted."""
     if redact is None:
         return remembered
     kept = ("session", "stop_reason", "version")
@@ -93,7 +93,7 @@ def redact_object(remembered: MemoryObject, redact: Redact | None) -> MemoryObje
 
 
 def _values(value: Any, redact: Redact) -> Any:
-    """As `_json`, but keys of the model itself and numbers stay."""
+    """Redact the texts of a dumped object; its field names and its numbers stay."""
     if isinstance(value, dict):
         return {k: _json(v, redact) if k in ("input", "facts") else _values(v, redact) for k, v in value.items()}
     if isinstance(value, (list, tuple)):
@@ -111,7 +111,7 @@ def _observation(result: Observation, redact: Redact) -> Observation:
 
 
 def _artifact(artifact: Artifact, redact: Redact) -> Artifact:
-    """Its name, and its bytes where they are text; a picture is kept as it is."""
+    """Redact its name, and its bytes if they are text; a picture is kept unchanged."""
     data = artifact.data
     if artifact.media_type.startswith(_TEXT_TYPES):
         data = redact_text(data.decode("utf-8", "surrogateescape"), redact).encode("utf-8", "surrogateescape")
@@ -119,7 +119,7 @@ def _artifact(artifact: Artifact, redact: Redact) -> Artifact:
 
 
 def _json(value: Any, redact: Redact) -> Any:
-    """Every text in a tree, keys too; a number is asked about as text, and becomes text where that is changed."""
+    """Redact every text in a tree, keys too; a number is redacted as text, and becomes text only if that changed."""
     if isinstance(value, str):
         return redact_text(value, redact)
     if isinstance(value, dict):
@@ -134,7 +134,7 @@ def _json(value: Any, redact: Redact) -> Any:
 
 
 def _mapping(mapping: dict[Any, Any], redact: Redact) -> dict[Any, Any]:
-    """Keys that become the same are told apart by a number, so that no value is lost."""
+    """Redact keys and values; keys that become equal get a number, so that no value is lost."""
     changed: dict[Any, Any] = {}
     for key, value in mapping.items():
         new, number = _json(key, redact), 2
@@ -146,7 +146,7 @@ def _mapping(mapping: dict[Any, Any], redact: Redact) -> dict[Any, Any]:
 
 
 def _citation(citation: Citation, before: str, after: str, redact: Redact) -> Citation | None:
-    """A citation at its place in the redacted answer; None where that cannot be told."""
+    """Return a citation moved to its position in the redacted answer; None if the position is unknown."""
     if before == after:
         return citation.model_copy(update={"text": redact_text(citation.text, redact)})
     start = len(redact_text(before[: citation.start], redact))

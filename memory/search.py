@@ -1,9 +1,10 @@
-"""Searching a session: by words in the index, by meaning among stored vectors, or both."""
+"""Search of a session: by words in the index, by meaning among stored vectors, or both."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from typing import TYPE_CHECKING
 
 from agentkit.base.text import shorten
 from agentkit.errors import ConfigError, InputError, ModelError
@@ -11,22 +12,24 @@ from agentkit.memory.store.search_index import Found
 from agentkit.memory.store.search_text import Hit, passages, phrases, snippet
 
 if TYPE_CHECKING:
+    import numpy as np
     from langchain_core.embeddings import Embeddings
 
     from agentkit.memory.store.store import Store
 
 PIECE_CHARS = 1000
 PIECES = 64
-"""Of a passage, so many pieces of `PIECE_CHARS` characters get a vector; words find the rest of it."""
+"""The first `PIECES` pieces of `PIECE_CHARS` characters of a passage get a vector each; words find the rest. Chosen by
+hand: embeddings models read at least 256 tokens, about 1,000 characters."""
 
-BATCH = 64
-_HALF_RANK = 60.0  # of reciprocal rank fusion: how fast a place further down counts less
+BATCH = 64  # texts sent to the embeddings at once, below the 96 that Cohere's API takes
+_HALF_RANK = 60.0  # the constant of reciprocal rank fusion, as in Cormack, Clarke and Buettcher (2009)
 
 
 def find(
     store: Store, session: str, query: str, limit: int, by: str | None, embeddings: Embeddings | None
 ) -> list[Hit]:
-    """What `Memory.search` gives.
+    """Return the hits of a search, best first (see `Memory.search`).
 
     Raises:
         InputError: Nothing to look for, or an impossible limit.
@@ -72,7 +75,7 @@ def _hits(store: Store, session: str, query: str, found: Sequence[Found]) -> lis
 
 
 def _fused(rankings: Sequence[Sequence[Found]]) -> list[Found]:
-    """Several rankings as one: what stands high in any of them stands high."""
+    """Merge rankings by reciprocal rank: a passage that is high in any of them is high in the result."""
     scores: dict[tuple[int, int], float] = {}
     for ranking in rankings:
         for rank, (number, place, _) in enumerate(ranking):
@@ -99,7 +102,7 @@ def _by_meaning(store: Store, session: str, query: str, limit: int, embeddings: 
 
 
 def _catch_up(store: Store, session: str, model: str, embeddings: Embeddings) -> None:
-    """Give a vector to each passage that has none yet, also to those stored before there were embeddings."""
+    """Make the missing vectors, also of passages stored before the memory had embeddings."""
     missing = store.without_vector(session, model)
     numbers = sorted({number for number, _ in missing})
     wanted = set(missing)
@@ -114,7 +117,7 @@ def _catch_up(store: Store, session: str, model: str, embeddings: Embeddings) ->
         ]
         for first in range(0, len(texts), BATCH):
             batch = texts[first : first + BATCH]
-            made = _unit(_called(embeddings, lambda batch=batch: embeddings.embed_documents([t[3] for t in batch])))
+            made = _unit(_called(embeddings, partial(embeddings.embed_documents, [part for *_, part in batch])))
             keys = [(number, place, piece) for number, place, piece, _ in batch]
             store.add_vectors(session, model, list(zip(keys, [v.tobytes() for v in made], strict=True)))
 
@@ -126,10 +129,9 @@ def _parts(text: str) -> Iterator[str]:
             yield part
 
 
-def _called(embeddings: Embeddings, call: Any) -> list[list[float]]:
+def _called(embeddings: Embeddings, call: Callable[[], list[list[float]]]) -> list[list[float]]:
     try:
-        made: list[list[float]] = call()
-        return made
+        return call()
     except Exception as error:
         raise ModelError(
             f"The embeddings ({type(embeddings).__name__}) failed: {type(error).__name__}: {shorten(error, 200)}. "
@@ -137,16 +139,16 @@ def _called(embeddings: Embeddings, call: Any) -> list[list[float]]:
         ) from error
 
 
-def _unit(vectors: list[list[float]]) -> Any:
+def _unit(vectors: list[list[float]]) -> np.ndarray:
     import numpy as np
 
-    made = np.asarray(vectors, dtype="<f4")
-    lengths = np.linalg.norm(made, axis=1, keepdims=True)
-    return made / np.where(lengths == 0, 1, lengths)
+    rows = np.asarray(vectors, dtype="<f4")
+    lengths = np.linalg.norm(rows, axis=1, keepdims=True)
+    return rows / np.where(lengths == 0, 1, lengths)
 
 
 def _name(embeddings: Embeddings) -> str:
-    """Which embeddings these are, so that vectors of two models are never compared."""
+    """Return a name for the embeddings, so that vectors of two models are never compared."""
     kind = type(embeddings)
     model = getattr(embeddings, "model", None) or getattr(embeddings, "model_name", None)
     return f"{kind.__module__}.{kind.__qualname__}:{model if isinstance(model, str) else ''}"[-180:]

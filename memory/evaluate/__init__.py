@@ -1,4 +1,4 @@
-"""How much of what later calls needed a memory keeps, measured on your own sessions."""
+"""Measures on your own sessions how much of what later calls needed a memory keeps."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Other ways to remember, beside which memory is measured: each makes a text of the earlier turns."""
+"""The baselines that memory is compared with: each makes a text of the earlier turns."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ CLEARED = "[cleared]"
 
 
 def full_history(turns: Sequence[Turn]) -> str:
-    """Everything."""
+    """Return all turns, whole."""
     return masked(turns, keep=None)
 
 
 def dialogue(turns: Sequence[Turn]) -> str:
-    """Questions and answers."""
+    """Return questions and answers."""
     return "\n".join(f"User: {turn.input}\nAssistant: {turn.output}" for turn in turns)
 
 
 def masked(turns: Sequence[Turn], keep: int | None) -> str:
-    """Everything, but of the results only the last `keep`; None keeps all."""
+    """Return all turns with only the last `keep` results; None keeps all."""
     total = sum(len(turn.steps) for turn in turns)
     first_kept = 0 if keep is None else total - keep
     lines: list[str] = []
@@ -38,7 +38,7 @@ def masked(turns: Sequence[Turn], keep: int | None) -> str:
 
 
 def cookbook_object(turns: Sequence[Turn]) -> str:
-    """Cohere's cookbook: tools and inputs of the steps whose result does not say "error", and the answer."""
+    """Return the memory of Cohere's cookbook: tool and input of each step whose result holds no "error", and answer."""
     return "\n".join(f"User: {turn.input}\n{_object(turn)}" for turn in turns)
 
 

@@ -1,4 +1,4 @@
-"""How much of what the next calls needed does memory keep, and for how many tokens? Measured on your own sessions."""
+"""Measures on your own sessions how much of what later calls needed memory keeps, and for how many tokens."""
 
 from __future__ import annotations
 
@@ -25,28 +25,28 @@ if TYPE_CHECKING:
 
 DEFAULT_BUDGETS = (0.75, 0.5, 0.25, 0.1)
 LEGEND = """
-recall %   of the needed values, those the replay holds; bound %: those that also stand by their key, or in prose
-tokens     of the replay, mean before a turn; % of full: against all that was said and done
-ids        different identifiers in the replay, mean: what a model must choose between
-stable %   of the replays, those that begin with the one before, as a provider's prompt cache needs"""
+recall %   share of the needed values that the replay holds; bound %: share that also follows its key, or is in prose
+tokens     of the replay, mean over turns; % of full: compared with the full history
+ids        different identifiers in the replay, mean over turns: a model must choose between them
+stable %   share of the replays that begin with the previous one, as a provider's prompt cache needs"""
 
 LEAST_BUDGET = 50
-"""Tokens: a share of a short history is never less, so that there is room for a line."""
+"""A share of a short history is never fewer tokens than this, so that one line fits; chosen by hand."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Row:
-    """What one way to remember achieved.
+    """The result of one way to remember.
 
     Attributes:
-        name: Which way.
-        recall: Percent of the needed values its replay held.
-        bound: Percent that also stood where a reader can tell what they are.
-        tokens: Mean tokens of the replay before a turn.
+        name: The way to remember.
+        recall: Percent of the needed values that its replay holds.
+        bound: Percent of them that also follow their key, or occur in prose.
+        tokens: Tokens of the replay, mean over turns.
         share: The same in percent of the full history.
-        distinct: Mean number of different ids in the replay: what a model must choose between.
-        stable: Percent of the replays that begin with the one before: prompt caches live on that.
-        budget: The budget it was given, None for none.
+        distinct: Number of different ids in the replay, mean over turns.
+        stable: Percent of the replays that begin with the previous one, as prompt caches need.
+        budget: Its budget, None for none.
     """
 
     name: str
@@ -61,12 +61,12 @@ class Row:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Evaluation:
-    """What `evaluate` found.
+    """The result of `evaluate`.
 
     Attributes:
-        sessions: How many sessions there were.
-        turns: How many turns with calls had turns before them.
-        needed: How many values their calls needed from those.
+        sessions: Number of sessions.
+        turns: Number of measured turns: those with calls and with turns before them.
+        needed: Number of values that their calls needed from earlier turns.
         rows: A row for each way to remember, agentkit's last.
     """
 
@@ -76,7 +76,7 @@ class Evaluation:
     rows: tuple[Row, ...]
 
     def row(self, name: str) -> Row:
-        """The row of that name."""
+        """Return the row of that name."""
         return next(row for row in self.rows if row.name == name)
 
 
@@ -86,7 +86,6 @@ class _Score:
     bound: int = 0
     tokens: int = 0
     distinct: int = 0
-    replays: int = 0
     pairs: int = 0
     stable: int = 0
     previous: str | None = field(default=None, repr=False)
@@ -94,7 +93,6 @@ class _Score:
     def take(self, text: str, low: str, values: dict[str, set[str]], prose: str, count: CountTokens) -> None:
         self.tokens += count(text)
         self.distinct += len(set(identifiers(low)))
-        self.replays += 1
         if self.previous is not None:
             self.pairs += 1
             self.stable += text.startswith(self.previous)
@@ -113,17 +111,17 @@ def evaluate(
     system: str = "",
     replay: str = "objects",
 ) -> Evaluation:
-    """Measure this memory, and other ways to remember beside it, on recorded sessions. No model is called.
+    """Measure this memory and the baselines on recorded sessions. No model is called.
 
     Args:
-        sessions: Turns by session, as `load` gives them. They are condensed anew, by the facts their results offer.
-        budgets: Budgets to give the replay: up to 1 a share of the full history's tokens, above it tokens.
-        count_tokens: Tokens of a text; None for memory's estimate.
-        system: The system prompt of the sessions: what stands in it need not be remembered.
-        replay: Memory's way to replay: ``"objects"`` or ``"calls"``.
+        sessions: Turns by session, as `load` returns them. They are condensed again, from the facts of their results.
+        budgets: Budgets of the replay: up to 1 a share of the full history's tokens, above 1 tokens.
+        count_tokens: Returns the tokens of a text; None for memory's estimate.
+        system: The system prompt of the sessions: values in it need not be remembered.
+        replay: The mode of replay: ``"objects"`` or ``"calls"``.
 
     Returns:
-        Recall, tokens and the rest, for each way to remember.
+        A row for each way to remember.
 
     Raises:
         InputError: An impossible budget.
@@ -167,7 +165,7 @@ def _one_session(
     system: str,
     replay: str,
 ) -> tuple[int, int]:
-    """How many turns were measured, and how many values they needed."""
+    """Return the number of turns measured and of values they needed."""
     measured = wanted = 0
     keys = Keys()
     with Memory(count_tokens=count, replay=replay) as memory:
@@ -204,7 +202,7 @@ def _budget(budget: float) -> str:
     return f"{100 * budget:g} %" if budget <= 1 else f"{budget:g} tokens"
 
 
-# --- to look at ------------------------------------------------------------------------------------------------
+# --- for people ------------------------------------------------------------------------------------------------
 
 
 def run_eval(
@@ -214,12 +212,12 @@ def run_eval(
     plot: str | os.PathLike[str] | None = None,
     system: str = "",
 ) -> None:
-    """Print what `evaluate` finds in files, as a table, and draw it if wanted.
+    """Print the result of `evaluate` on files as a table, and draw it.
 
     Args:
-        paths: Files as `load` reads them.
+        paths: Files that `load` reads.
         budgets: As for `evaluate`.
-        plot: Where to write the picture, as PNG; None for none.
+        plot: Path of the plot, a PNG; None for no plot.
         system: As for `evaluate`.
 
     Raises:
@@ -250,7 +248,7 @@ def _found(result: Evaluation) -> str:
 
 
 def table(result: Evaluation) -> Table:
-    """The rows as a table for people."""
+    """Return the rows as a table."""
     from rich.table import Table
 
     made = Table(box=None, pad_edge=False)
@@ -279,7 +277,7 @@ def draw(result: Evaluation, path: str | os.PathLike[str]) -> None:
     axes.plot([r.share for r in others], [r.bound for r in others], "s", color="0.4", label="other ways")
     for row in (*own, *others):
         name = row.name.removeprefix("agentkit at ")
-        left = row.share > 80  # else the name would stand outside the picture
+        left = row.share > 80  # the name would not fit on the right
         offset, side = ((-6, -10), "right") if left else ((6, -10), "left")
         at = (row.share, row.bound)
         axes.annotate(name, at, xytext=offset, textcoords="offset points", ha=side, fontsize=8)

@@ -1,10 +1,9 @@
-"""Grounding recall: does a replay hold the values that the next calls needed? Pure functions; no model is called.
+"""The values that a turn's calls needed from earlier turns, and whether a replay holds them. No model is called.
 
-A turn's calls were given argument values. Those that stand in its question, in an earlier result of the same turn or
-in the system prompt need no memory, and those that stand nowhere before came from elsewhere. What remains is
-*needed*: it had to come from earlier turns. A needed value is *recalled* by a replay that holds it, and *bound* where
-it also stands shortly after the key it belongs to, or in what people and model said: a heap of values tells nobody
-which is which.
+An argument value that occurs in the turn's question, in an earlier result of the same turn or in the system prompt
+needs no memory; one that occurs nowhere before came from elsewhere. Every other value is *needed*: it had to come from
+earlier turns. A replay *recalls* a needed value if it contains it. The value is *bound* if it also follows its key
+closely, or occurs in a question or an answer: without its key a value tells a reader little.
 """
 
 from __future__ import annotations
@@ -19,10 +18,10 @@ from agentkit.memory.store.search_text import whole
 from agentkit.turn import Step, Turn
 
 BOUND_CHARS = 400
-"""So many characters after its key a value still belongs to it."""
+"""A value belongs to a key at most this many characters before it. Chosen by hand: about the size of a flat record."""
 
-LONGEST_VALUE = 60
-MOST_WORDS = 5
+LONGEST_VALUE = 60  # longer arguments are prose or code, of which only the identifiers count; chosen by hand
+MOST_WORDS = 5  # as LONGEST_VALUE
 TRIVIAL = frozenset({"0", "1", "-1"})
 
 _THOUSANDS = re.compile(r"(?<=\d),(?=\d{3}\b)")
@@ -31,18 +30,18 @@ _EXTENSION = re.compile(r"\.[a-z]{2,5}$")
 
 
 def normal(text: str) -> str:
-    """Text as it is compared: lower case, numbers without thousands separators."""
+    """Return a text as it is compared: lower case, numbers without thousands separators."""
     return _THOUSANDS.sub("", text.lower())
 
 
 def places(value: str, text: str) -> Iterator[int]:
-    """Where a normalised value begins in a normalised text, not as a part of a longer word or number."""
+    """Yield the positions of a normalised value in a normalised text, not as part of a longer word or number."""
     if value and value in text:
         yield from (found.start() for found in _pattern(value).finditer(text))
 
 
 def holds(text: str, value: str) -> bool:
-    """Whether a normalised text holds a value."""
+    """True if a normalised text holds a value."""
     value = normal(value).strip()
     return not value or next(places(value, text), None) is not None
 
@@ -59,18 +58,18 @@ def _pattern(value: str) -> re.Pattern[str]:
 
 
 def identifiers(text: str) -> list[str]:
-    """Tokens that look like an id, a number, an address or a file name."""
+    """Return the tokens that look like an id, a number, an address or a file name."""
     found = (token.strip(".:-/") for token in _TOKEN.findall(text))
     return [t for t in found if len(t) > 1 and (any(c.isdigit() or c in "_@" for c in t) or _EXTENSION.search(t))]
 
 
 def needed(turn: Turn, before: Sequence[Turn], history: str, system: str = "") -> list[str]:
-    """The values this turn's calls needed from earlier turns.
+    """Return the values that a turn's calls needed from earlier turns.
 
     Args:
         turn: The turn.
         before: The earlier ones.
-        history: Everything in them, normalised.
+        history: Their whole text, normalised.
         system: The system prompt, normalised.
     """
     if not before:
@@ -86,7 +85,7 @@ def needed(turn: Turn, before: Sequence[Turn], history: str, system: str = "") -
 
 
 def _wanted(arguments: Any) -> list[str]:
-    """Argument values worth remembering: short ones whole, of long texts the identifiers."""
+    """Return the argument values to look for: short ones whole, the identifiers of long texts."""
     found: list[str] = []
     for _, value in _keyed(arguments):
         words = value.split()
@@ -98,7 +97,7 @@ def _wanted(arguments: Any) -> list[str]:
 
 
 def _keyed(value: Any, key: str = "") -> Iterator[tuple[str, str]]:
-    """The plain values in a tree, each with the nearest key above it."""
+    """Yield the plain values of a tree, each with the nearest key above it."""
     if isinstance(value, dict):
         for inner_key, inner in value.items():
             yield from _keyed(inner, str(inner_key))
@@ -112,20 +111,20 @@ def _keyed(value: Any, key: str = "") -> Iterator[tuple[str, str]]:
 
 
 class Keys:
-    """Under which keys each value stood, gathered turn by turn."""
+    """The keys under which each value occurred, collected turn by turn."""
 
     def __init__(self) -> None:
-        """Start with nothing."""
+        """Start with no values."""
         self._seen: dict[tuple[str, str], None] = {}
 
     def add(self, turn: Turn) -> None:
-        """Take in the arguments and the JSON results of a turn."""
+        """Add the arguments and the JSON results of a turn."""
         for step in turn.steps:
             self._take(step.tool_input)
             self._take(_parsed(step))
 
     def of(self, value: str) -> set[str]:
-        """The keys a value stood under."""
+        """Return the keys under which a value occurred."""
         wanted = normal(value).strip()
         return {key for key, seen in self._seen if key and (seen == wanted or holds(seen, wanted))}
 
@@ -137,7 +136,7 @@ class Keys:
 
 
 def _identifying_keys(value: Any, key: str = "") -> Iterator[tuple[str, str]]:
-    """Keys that are themselves values: ``{"ORD-1": {...}}``, which belong to the key above them."""
+    """Yield keys that are values themselves, as in ``{"ORD-1": {...}}``, with the key above them."""
     if isinstance(value, dict):
         for inner_key, inner in value.items():
             if isinstance(inner, (dict, list)) and identifiers(str(inner_key)):
@@ -157,13 +156,13 @@ def _parsed(step: Step) -> Any:
 
 
 def is_bound(replay: str, value: str, keys: Iterable[str], prose: str) -> bool:
-    """Whether a normalised replay shows a value where a reader can tell what it is.
+    """True if a normalised replay shows a value close after one of its keys, or the value occurs in prose.
 
     Args:
-        replay: The replay, normalised.
-        value: The value, which it holds.
-        keys: The keys the value stood under; none means that nothing tells more than the value itself.
-        prose: What people and model said before, normalised.
+        replay: The replay, normalised, which holds the value.
+        value: The value.
+        keys: The keys under which the value occurred; without any it counts as bound.
+        prose: Earlier questions and answers, normalised.
     """
     keys = set(keys)
     if not keys or holds(prose, value):

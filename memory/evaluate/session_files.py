@@ -1,4 +1,4 @@
-"""Sessions read from files to be measured: what a memory exports, or a plain format that other programs write."""
+"""Reads sessions from files: exports of a memory, or a plain format for other programs."""
 
 from __future__ import annotations
 
@@ -42,13 +42,13 @@ class _SimpleSession(BaseModel):
 
 
 def load(paths: Sequence[str | os.PathLike[str]]) -> Sessions:
-    """Sessions of files, each what `Memory.export` writes, or a session a line in a plain format.
+    """Return the sessions of files, each an export of `Memory.export`, or a session a line in a plain format.
 
     The plain format is ``{"id": ..., "turns": [{"user": ..., "output": ..., "steps": [{"tool": ..., "input": {...},
     "observation": ..., "ok": true}]}]}``. Files that end in ``.gz`` are unpacked.
 
     Raises:
-        InputError: A file cannot be read, or a line of it is no session; it is named by number.
+        InputError: A file cannot be read, or a line of it is no session; the error names its number.
     """
     sessions: Sessions = {}
     for path in map(Path, paths):

@@ -1,1 +1,1 @@
-"""The turns of all sessions in a database; the only folder that knows SQL."""
+"""The database of turns, objects and the search index; only this folder contains SQL."""

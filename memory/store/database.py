@@ -1,4 +1,4 @@
-"""How a database is opened, written to and compacted, and what its errors mean."""
+"""`Database`: opens, writes and compacts an SQLite or PostgreSQL database, and explains its errors."""
 
 from __future__ import annotations
 
@@ -24,22 +24,23 @@ from agentkit.memory.store.url import without_password
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
+    from sqlalchemy.engine.interfaces import DBAPICursor
 
 _BACKENDS = ("sqlite", "postgresql")
 _IN_PROCESS = (None, "", ":memory:")
-# Without it, SQLAlchemy does not keep how many rows an INSERT wrote.
+# Without this option, SQLAlchemy does not report how many rows an INSERT wrote.
 _COUNTED = {"preserve_rowcount": True}
 
 
 class _NotWritten(Exception):
-    """A guarded statement found nothing to write to."""
+    """A guarded statement matched no row."""
 
 
 class Database:
-    """One opened database."""
+    """An open database."""
 
     def __init__(self, location: str | None, *, durability: str, timeout_s: float) -> None:
-        """Open a database and make its tables where they are missing.
+        """Set up the connections; the first is made at first use.
 
         Args:
             location: A file's path or an SQLAlchemy URL; None for one in this process.
@@ -47,14 +48,13 @@ class Database:
             timeout_s: Seconds to wait for SQLite's lock, or for a PostgreSQL server to answer.
 
         Raises:
-            StoreError: It cannot be opened, or is no database.
-            StoreVersionError: A newer agentkit made it.
+            ConfigError: The URL cannot be read, or its driver is not installed.
         """
         url = _url(location)
         self.name = "the memory of this process" if location is None else without_password(location)
         self.is_sqlite = url.get_backend_name() == "sqlite"
         in_process = self.is_sqlite and url.database in _IN_PROCESS
-        # One in this process has one connection, which threads must take turns with.
+        # A database in this process has a single connection, used by one thread at a time.
         self._alone = threading.RLock() if in_process else nullcontext()
         self._on_disk = self.is_sqlite and not in_process
         try:
@@ -64,7 +64,7 @@ class Database:
                 f"The memory {shorten(self.name, 300)!r} cannot be used: {shorten(error)}. Give a file's path, "
                 "or a URL whose driver is installed (PostgreSQL: pip install 'agentkit-cohere[postgres]')."
             ) from error
-        # A memory that is dropped and not closed must not leave its connections open.
+        # Close the connections of a memory that is dropped without close().
         weakref.finalize(self, self._engine.dispose)
         if self.is_sqlite:
             _set_up_sqlite(self._engine, durability)
@@ -73,13 +73,13 @@ class Database:
 
     @contextmanager
     def reading(self) -> Iterator[Connection]:
-        """A transaction that only reads."""
+        """Open a transaction that only reads."""
         with self._alone, self.translated(), self._engine.begin() as connection:
             yield connection
 
     @contextmanager
     def writing(self) -> Iterator[Connection]:
-        """A transaction that writes; in SQLite it has the write lock from its start."""
+        """Open a transaction that writes; in SQLite it holds the write lock from its start."""
         with self._alone, self.translated(), self._writing.begin() as connection:
             yield connection
 
@@ -87,10 +87,10 @@ class Database:
         """Execute one statement for each row, in a transaction of their own.
 
         Returns:
-            Whether each of them wrote a row; if not, none has.
+            True if each of them wrote a row; otherwise none is written.
 
-        This is what runs twice in every step of an agent. In SQLite the statement, compiled once by SQLAlchemy, goes
-        straight to the driver, which takes a third of the time; elsewhere the network decides.
+        This runs twice in every step of an agent, so in SQLite the statement, compiled once by SQLAlchemy, goes
+        straight to the driver, which takes a third of the time. In PostgreSQL the network takes most of it.
         """
         if not self.is_sqlite:
             try:
@@ -113,10 +113,10 @@ class Database:
             raise StoreError(_explained(self.name, str(error))) from error
 
     def compact(self) -> None:
-        """Write the tables anew, so that nothing is left of what was deleted, and give back the space.
+        """Rewrite the tables: wipe deleted bytes and free their space.
 
         Raises:
-            StoreError: It cannot be done now.
+            StoreError: The database refused, or another connection still reads old bytes.
         """
         if not self.is_sqlite:
             with self.translated(), self._engine.connect() as connection:
@@ -134,7 +134,7 @@ class Database:
         if busy:
             raise StoreError(
                 f"The memory {shorten(self.name)!r} is being read by another connection, so its -wal file still holds "
-                "bytes of what was deleted (the sessions themselves are gone). Call compact() when nobody reads."
+                "deleted bytes (the sessions themselves are gone). Call compact() when nobody reads."
             )
 
     def close(self) -> None:
@@ -143,10 +143,10 @@ class Database:
 
     @contextmanager
     def translated(self) -> Iterator[None]:
-        """Turn what the driver raises into errors that say what to do; a conflict of keys is left as it is.
+        """Translate the driver's errors into StoreError with a next step; IntegrityError passes unchanged.
 
         Raises:
-            StoreError: Anything the database refused.
+            StoreError: The database refused.
         """
         try:
             yield
@@ -158,14 +158,14 @@ class Database:
             raise StoreError(_explained(self.name, str(error))) from error
 
 
-def _execute_all(cursor: Any, sql: str, rows: Sequence[Mapping[str, Any]]) -> bool:
+def _execute_all(cursor: DBAPICursor, sql: str, rows: Sequence[Mapping[str, Any]]) -> bool:
     if len(rows) == 1:  # a single statement is a transaction by itself
         return bool(cursor.execute(sql, rows[0]).rowcount == 1)
     cursor.execute("BEGIN IMMEDIATE")
     try:
         complete = bool(cursor.executemany(sql, rows).rowcount == len(rows))
     except BaseException:
-        if cursor.connection.in_transaction:  # a full disk has ended it already
+        if cursor.connection.in_transaction:  # SQLite rolls back by itself when the disk is full
             cursor.execute("ROLLBACK")
         raise
     cursor.execute("COMMIT" if complete else "ROLLBACK")
@@ -182,19 +182,19 @@ def _url(location: str | None) -> URL:
         url = make_url(location)
     except ArgumentError as error:
         raise ConfigError(
-            f"The memory {shown!r} is no URL that SQLAlchemy reads: write it like "
+            f"The memory {shown!r} is no SQLAlchemy URL: write it like "
             "postgresql+psycopg://user:password@host/database, or give a file's path."
         ) from error
     if url.drivername in ("postgres", "postgresql"):
         url = url.set(drivername="postgresql+psycopg")  # the driver agentkit-cohere[postgres] installs
     if url.get_backend_name() not in _BACKENDS:
-        raise ConfigError(f"The memory {shown!r} is the URL of another database: give one of SQLite or PostgreSQL.")
+        raise ConfigError(f"The memory {shown!r} is neither SQLite nor PostgreSQL: give the URL of one of these.")
     return url
 
 
 def _engine(url: URL, timeout_s: float) -> Engine:
     if url.get_dialect().is_async:
-        raise ArgumentError(f"{url.drivername} is a driver for asyncio; take {url.get_backend_name()}")
+        raise ArgumentError(f"{url.drivername} is an asyncio driver; use {url.get_backend_name()}")
     if url.get_backend_name() != "sqlite":
         waits = {} if "connect_timeout" in url.query else {"connect_timeout": max(2, math.ceil(timeout_s))}
         return create_engine(url, pool_pre_ping=True, connect_args=waits)
@@ -205,16 +205,16 @@ def _engine(url: URL, timeout_s: float) -> Engine:
 
 
 def _set_up_sqlite(engine: Engine, durability: str) -> None:
-    """WAL, so that readers and one writer do not wait for each other; and transactions that begin as we say."""
+    """Use WAL, so that readers and the writer do not wait for each other, and begin transactions ourselves."""
 
     @event.listens_for(engine, "connect")
-    def connected(connection: Any, _: Any) -> None:
+    def connected(connection: sqlite3.Connection, _: object) -> None:
         connection.isolation_level = None  # the driver's own BEGIN comes too late to take the write lock
         try:
             connection.execute("PRAGMA journal_mode=WAL").close()
             connection.execute(f"PRAGMA synchronous={'FULL' if durability == 'full' else 'NORMAL'}").close()
         except BaseException:
-            connection.close()  # the pool does not know it yet
+            connection.close()  # the pool does not own it yet
             raise
 
     @event.listens_for(engine, "begin")
@@ -224,28 +224,28 @@ def _set_up_sqlite(engine: Engine, durability: str) -> None:
 
 
 _NEXT_STEPS = {
-    "file is not a database": "it is another kind of file, or damaged; give another path",
+    "file is not a database": "it is another kind of file, or it is damaged; give another path",
     "malformed": "it is damaged; restore a copy, or give another path",
-    "readonly": "it may not be written to; mend its permissions, or give another path",
-    "read-only": "it may not be written to; mend its permissions, or give another path",
-    "unable to open": "make its folder, mend its permissions, or give another path",
+    "readonly": "it is read-only; change its permissions, or give another path",
+    "read-only": "it is read-only; change its permissions, or give another path",
+    "unable to open": "create its folder, change its permissions, or give another path",
     "is locked": "another process is writing; try again, or give a longer timeout_s",
-    "disk is full": "make room on the disk, and run again",
+    "disk is full": "free space on the disk, and run again",
     "disk I/O error": "check the disk and the folder's permissions",
-    "No space left": "make room on the server's disk, and run again",
-    "no such module: fts5": "use a Python whose SQLite has FTS5, as those of python.org, Debian and conda have",
+    "No space left": "free space on the server's disk, and run again",
+    "no such module: fts5": "use a Python whose SQLite has FTS5, such as those of python.org, Debian and conda",
     "password authentication": "check user and password in the URL",
     "onnection refused": "start the server, or check host and port in the URL",
     "could not translate host": "check the host in the URL",
     "failed to resolve host": "check the host in the URL",
     "timeout expired": "check host and port in the URL, or give a longer timeout_s",
-    "does not exist": "make that database or role, or check the URL",
-    "ermission denied": "grant this role the right to make and use tables",
+    "does not exist": "create that database or role, or check the URL",
+    "ermission denied": "grant this role the right to create and use tables",
 }
 
 
 def _explained(name: str, said: str) -> str:
-    step = next((step for sign, step in _NEXT_STEPS.items() if sign in said), "check the database and its address")
+    step = next((step for sign, step in _NEXT_STEPS.items() if sign in said), "check the database and its URL")
     hint = ""
     if "unable to open" in said and "://" not in name:
         path = Path(name)

@@ -1,13 +1,13 @@
-"""Export and import as JSON Lines, one turn a line, so that any tool can read it and a session can move.
+"""Export and import as JSON Lines, one turn a line, for other programs and to move sessions between databases.
 
 ::
 
     {"agentkit": "memory", "version": 1}
     {"session": "shop", "number": 1, "at": 1700000000.0, "state": "closed", "turn": {...}, "object": {...}}
 
-The first line says what the file is. Then each line is a closed or interrupted turn: sessions by name, and in a session
-the turns from number 1 upwards. ``at`` is when it began, in seconds since 1970; ``turn`` is a `Turn` and ``object``
-its `MemoryObject`, both as ``model_dump_json`` writes them. Empty lines mean nothing.
+The first line is the header. Each other line is a closed or interrupted turn: sessions in order of their names, turns
+from number 1 upwards. ``at`` is the time it began, in seconds since 1970; ``turn`` is a `Turn` and ``object`` its
+`MemoryObject`, both as ``model_dump_json`` writes them. Empty lines are skipped.
 """
 
 from __future__ import annotations
@@ -35,12 +35,12 @@ if TYPE_CHECKING:
 VERSION = 1
 KIND = "memory"
 NAMED_LINES = 5
-"""So many bad lines are named in an error."""
+"""An error names at most this many bad lines; chosen by hand."""
 
 
 @dataclass(frozen=True, slots=True)
 class StoredTurn:
-    """A turn as it is kept: what a line of an export says."""
+    """A stored turn with its object, state and time: one line of an export."""
 
     turn: Turn
     remembered: MemoryObject
@@ -60,7 +60,7 @@ class _Line(BaseModel):
 
 
 def write(store: Store, file: str | os.PathLike[str] | TextIO, session: str | None) -> int:
-    """What `Memory.export` does."""
+    """Write an export; return the number of turns (see `Memory.export`)."""
     names = [session] if session is not None else sorted(info.name for info in store.sessions())
     if session is not None:
         store.must_exist(session)
@@ -87,12 +87,12 @@ def _writing(file: str | os.PathLike[str] | TextIO) -> Iterator[TextIO]:
         return
     path = Path(file)
     if path.exists():
-        raise InputError(f"{shorten(path)} exists already: give a path where nothing is yet.")
+        raise InputError(f"{shorten(path)} exists already: give a path that does not exist.")
     part = path.with_name(path.name + ".part")
     try:
         with part.open("w", encoding="utf-8", newline="\n") as lines:
             yield lines
-        part.rename(path)  # what stands under the name is whole
+        part.rename(path)  # only a complete file gets the name
     except OSError as error:
         raise InputError(f"{shorten(path)} cannot be written: {error.strerror or error}. Give another path.") from error
     finally:
@@ -100,15 +100,15 @@ def _writing(file: str | os.PathLike[str] | TextIO) -> Iterator[TextIO]:
 
 
 def read(store: Store, file: str | os.PathLike[str] | TextIO) -> int:
-    """What `Memory.import_` does."""
+    """Import an export; return the number of turns (see `Memory.import_`)."""
     return store.add_stored(parsed(file))
 
 
 def parsed(file: str | os.PathLike[str] | TextIO) -> list[StoredTurn]:
-    """The turns of an export.
+    """Return the turns of an export.
 
     Raises:
-        InputError: The file cannot be read, or lines of it are no turns; they are named by number.
+        InputError: The file cannot be read, or lines of it are no turns; the error names their numbers.
     """
     with _reading(file) as lines:
         numbered = ((number, line) for number, line in enumerate(lines, 1) if line.strip())
@@ -124,12 +124,12 @@ def parsed(file: str | os.PathLike[str] | TextIO) -> list[StoredTurn]:
                 if len(wrong) == NAMED_LINES:
                     break
     if wrong:
-        raise InputError(f"{_name(file)} was not imported, none of it: {'; '.join(wrong)}. Mend or remove these lines.")
+        raise InputError(f"{_name(file)} was not imported: {'; '.join(wrong)}. Correct or remove these lines.")
     return turns
 
 
 def _stored(line: str, last: dict[str, int]) -> StoredTurn:
-    """A line's turn; `last` holds the number before it, by session."""
+    """Return a line's turn; `last` holds the previous number of each session."""
     found = _Line.model_validate_json(line)
     session = check_session(found.session)
     for part in (found.turn, found.object):
@@ -137,7 +137,7 @@ def _stored(line: str, last: dict[str, int]) -> StoredTurn:
             raise ValueError(f"its {type(part).__name__} is turn {part.number} of session {shorten(part.session)!r}")
     before = last.get(session, 0)
     if found.number != before + 1:
-        raise ValueError(f"turn {found.number} of session {shorten(session)!r} stands where {before + 1} is due")
+        raise ValueError(f"turn {found.number} of session {shorten(session)!r} comes where {before + 1} is expected")
     last[session] = found.number
     return StoredTurn(found.turn, found.object, found.state, found.at)
 
@@ -149,7 +149,7 @@ def _check_header(first: tuple[int, str], name: str) -> None:
         header = None
     if not isinstance(header, dict) or header.get("agentkit") != KIND:
         raise InputError(
-            f"{name} is no export of a memory: line {first[0]} is {shorten(first[1].strip(), 60)!r}, and should be "
+            f"{name} is not a memory's export: line {first[0]} is {shorten(first[1].strip(), 60)!r}, and should be "
             f'{{"agentkit": "{KIND}", "version": {VERSION}}}.'
         )
     if header.get("version") != VERSION:
@@ -177,8 +177,8 @@ def _reading(file: str | os.PathLike[str] | TextIO) -> Iterator[TextIO]:
             yield lines
     except (OSError, UnicodeDecodeError) as error:
         what = "it is no UTF-8 text" if isinstance(error, UnicodeDecodeError) else error.strerror or error
-        raise InputError(f"{_name(file)} cannot be read: {what}. Give a file that export has written.") from error
+        raise InputError(f"{_name(file)} cannot be read: {what}. Give a file that export wrote.") from error
 
 
-def _name(file: Any) -> str:
+def _name(file: str | os.PathLike[str] | TextIO) -> str:
     return shorten(file if isinstance(file, (str, os.PathLike)) else getattr(file, "name", "the file"))

@@ -1,4 +1,4 @@
-"""`OpenTurn`: a turn that runs, written down as it goes."""
+"""`OpenTurn`: a running turn, whose calls and results are stored as they happen."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from agentkit.memory.store import owners
 from agentkit.turn import Step, Turn
 
 if TYPE_CHECKING:
-    from agentkit.memory.store.guarded_writes import TurnKey
     from agentkit.memory.store.store import Store
+    from agentkit.memory.store.turn_sql import TurnKey
 
 
 class OpenTurn:
-    """A running turn, written down as it goes; made by `Memory.begin`.
+    """A running turn, whose calls and results are stored as they happen; returned by `Memory.begin`.
 
-    `Memory.resume` takes one up again; `finish` and `interrupt` close it, `pause` leaves it. One that is dropped
-    without any of these, or whose process dies, is closed as interrupted when its session is next written to.
+    `finish` and `interrupt` close it; `pause` leaves it for `Memory.resume`. A turn that is dropped without any of
+    these, or whose process dies, is closed as interrupted when its session is next written to.
 
     Attributes:
         session: The session.
@@ -32,12 +32,12 @@ class OpenTurn:
     def __init__(
         self, store: Store, key: TurnKey, condense: Mapping[str, Condense], so_far: Sequence[Step] = ()
     ) -> None:
-        """Made by `Store.open` and `Store.reopen`."""
+        """Called by `Store.open` and `Store.reopen`."""
         self.session = key.session
         self.number = key.number
         self._store = store
         self._key = key
-        # One that is dropped without being closed must not keep its session busy for good.
+        # A turn that is dropped without being closed must not keep its session busy.
         weakref.finalize(self, owners.release, key.owner)
         self._condense = condense
         self._ids: list[str] = []
@@ -52,12 +52,12 @@ class OpenTurn:
                 self._without_result[step.call_id].append(place)
 
     def calls(self, steps: Sequence[Step]) -> None:
-        """Write calls down before they run.
+        """Store calls before they run.
 
         Args:
             steps: Steps without a result, or with the one they have without being run; `results` finds them by their
-                ``call_id``. Where several have the same one, or none, the first result is that of the first of them,
-                and so on. Those that have waited since before the turn was resumed replace what was written of them.
+                ``call_id``. Steps with the same ``call_id``, or none, take results in order. A step that waited for
+                approval when the turn was resumed replaces the one stored before.
 
         Raises:
             InputError: The turn is closed.
@@ -83,13 +83,13 @@ class OpenTurn:
             self._without_result[step.call_id].append(place)
 
     def results(self, steps: Sequence[Step]) -> None:
-        """Write down what came of calls.
+        """Store the results of calls.
 
         Args:
-            steps: The same steps, finished.
+            steps: The steps given to `calls`, with their results.
 
         Raises:
-            InputError: The turn is closed, or a step was not given to `calls` before; then none is written.
+            InputError: The turn is closed, or a step was not given to `calls` before; none is written then.
             StoreError: They cannot be written, or another process has closed the turn.
         """
         self._must_be_open()
@@ -99,8 +99,8 @@ class OpenTurn:
             waiting = self._without_result.get(step.call_id, ())
             if taken[step.call_id] == len(waiting):
                 raise InputError(
-                    f"The result of {shorten(step.tool)!r} (call {shorten(step.call_id)!r}) answers no call that was "
-                    "written down: give the step to calls() first, and its result once."
+                    f"The result of {shorten(step.tool)!r} (call {shorten(step.call_id)!r}) answers no stored call: "
+                    "give the step to calls() first, and its result once."
                 )
             places.append((waiting[taken[step.call_id]], step))
             taken[step.call_id] += 1
@@ -113,14 +113,14 @@ class OpenTurn:
         """Close the turn and add its object.
 
         Args:
-            turn: What came of it. Steps and results that were not written down before are written now.
+            turn: The finished turn. Steps and results that are not stored yet are stored now.
 
         Returns:
             `turn` with its session and number.
 
         Raises:
-            InputError: The turn is closed.
-            StoreError: It cannot be written, or another process has closed it; the steps written before are kept.
+            InputError: The turn is closed, or `turn` is no Turn.
+            StoreError: It cannot be written, or another process has closed it; the steps stored before are kept.
         """
         self._must_be_open()
         if not isinstance(turn, Turn):
@@ -134,7 +134,7 @@ class OpenTurn:
         return turn
 
     def pause(self, turn: Turn) -> Turn:
-        """Leave the turn as it is until `Memory.resume` takes it up again.
+        """Leave the turn open until `Memory.resume` continues it.
 
         Returns:
             `turn` with its session and number.
@@ -151,23 +151,31 @@ class OpenTurn:
             self._give_up()
         return turn
 
-    def interrupt(self) -> None:
-        """Close the turn as interrupted; the steps so far are kept. Nothing where it is closed.
+    def interrupt(self, turn: Turn | None = None) -> None:
+        """Close the turn as interrupted and keep its steps; do nothing if it is closed.
 
-        This is called while another error is on its way to the caller, and must not hide it: where the database
-        cannot be written to now, the turn is closed when its session is next written to.
+        Never raises AgentKitError, which would hide the error that ended the run: if the database cannot be written
+        to now, the turn is closed when its session is next written to.
+
+        Args:
+            turn: The turn so far, if its question or some of its steps are not stored yet.
         """
         if self._closed:
             return
         try:
-            self._store.interrupt(self._key, self._condense)
+            if turn is not None:
+                turn = turn.model_copy(update={"session": self.session, "number": self.number})
+                turn = turn.model_copy(update={"steps": self._catch_up(turn.steps)})
+                self._store.close(self._key, turn, self._condense, state="interrupted")
+            else:
+                self._store.interrupt(self._key, self._condense)
         except AgentKitError:
             return
         finally:
             self._give_up()
 
     def _catch_up(self, steps: Sequence[Step]) -> tuple[Step, ...]:
-        """Write what the journal lacks of `steps`; the chain as it is stored then."""
+        """Store those of `steps` and results that are not stored yet; return the steps as they are stored then."""
         waiting = {place for places in self._without_result.values() for place in places}
         if [step.call_id for step in steps] == self._ids:
             self._store.add_results(self._key, [(i, step) for i, step in enumerate(steps) if i in waiting])

@@ -1,4 +1,4 @@
-"""Who has a turn open, and whether that process still lives: an open turn of a dead one was interrupted."""
+"""Marks of the processes that have turns open, to tell an open turn from one that a dead process left."""
 
 from __future__ import annotations
 
@@ -9,30 +9,31 @@ import socket
 from pathlib import Path
 
 LEASE_S = 3600.0
-"""Seconds after its last write at which an open turn of another machine counts as abandoned."""
+"""Seconds without a write after which an open turn of another machine counts as abandoned. Chosen by hand, longer
+than a slow tool or model call takes: a process of another machine cannot be asked whether it lives."""
 
 _numbers = itertools.count()
 _open_here: set[str] = set()
 
 
 def take() -> str:
-    """A mark for a turn this process opens now."""
+    """Return a new mark for a turn that this process opens."""
     mark = json.dumps([socket.gethostname(), os.getpid(), _started(os.getpid()), next(_numbers)])
     _open_here.add(mark)
     return mark
 
 
 def release(mark: str) -> None:
-    """This process has closed the turn with that mark."""
+    """Record that this process has closed the turn with that mark."""
     _open_here.discard(mark)
 
 
 def is_live(mark: str, idle_s: float) -> bool:
-    """Whether whoever opened a turn may still be working on it.
+    """True if the process that opened a turn may still be working on it.
 
     Args:
-        mark: What `take` gave it.
-        idle_s: Seconds since its last write.
+        mark: The turn's mark, from `take`.
+        idle_s: Seconds since the turn was last written to.
     """
     try:
         host, pid, started, _ = json.loads(mark)
@@ -48,7 +49,7 @@ def is_live(mark: str, idle_s: float) -> bool:
 def _exists(pid: int) -> bool:
     try:
         os.kill(pid, 0)
-    except (ProcessLookupError, OverflowError, TypeError):  # no pid at all: the mark is damaged
+    except (ProcessLookupError, OverflowError, TypeError):  # not a pid: the mark is damaged
         return False
     except PermissionError:
         return True
@@ -56,11 +57,11 @@ def _exists(pid: int) -> bool:
 
 
 def _started(pid: int) -> str:
-    """When a process began, in the system's own count, so that a reused pid is not taken for it; "" if unknown."""
+    """Return the start time of a process in the kernel's clock ticks, which tells a reused pid; "" if unknown."""
     try:
         stat = Path(f"/proc/{pid}/stat").read_text()
     except OSError:
         return ""
     fields = stat.rpartition(")")[2].split()
-    # A zombie is dead: it will write nothing more.
+    # A zombie ("Z") writes nothing more, so it counts as dead.
     return "" if fields[0] == "Z" else fields[19]

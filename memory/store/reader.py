@@ -1,4 +1,4 @@
-"""What stands in the database, read back: turns, objects, sessions, and what is found in them."""
+"""`Reader`: reads turns, objects, sessions, search results and vectors from the database."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ if TYPE_CHECKING:
 
     from agentkit.memory.store.database import Database
 
-CHUNK = 64
+CHUNK = 64  # turns read by one query; chosen by hand
 OVER = ("closed", "interrupted")
-"""States of turns that are over; the others are ``open`` and ``paused``."""
+"""States of turns that are over; the other states are ``open`` and ``paused``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,9 +33,9 @@ class SessionInfo:
 
     Attributes:
         name: The session.
-        turns: How many turns it has.
-        first_question: What it began with.
-        last_used: When its last turn began, in seconds since 1970.
+        turns: Number of its turns.
+        first_question: The question of its first turn.
+        last_used: Time its last turn began, in seconds since 1970.
     """
 
     name: str
@@ -44,7 +44,7 @@ class SessionInfo:
     last_used: float
 
     def __str__(self) -> str:
-        """One line: name, number of turns, first question."""
+        """Return one line: name, number of turns, first question."""
         return f"{self.name}  {self.turns} turn{'' if self.turns == 1 else 's'}  {shorten(self.first_question)}"
 
 
@@ -52,11 +52,11 @@ class Reader:
     """Reads the turns of one database."""
 
     def __init__(self, database: Database) -> None:
-        """Read a database whose tables are there."""
+        """Read a database whose tables exist."""
         self._db = database
 
     def turns(self, session: str) -> list[Turn]:
-        """The session's finished and interrupted turns, oldest first."""
+        """Return the session's closed and interrupted turns, oldest first."""
         with self._db.reading() as connection:
             found = read_turns(connection, session)
             if not found:
@@ -64,7 +64,7 @@ class Reader:
             return found
 
     def some_turns(self, session: str, numbers: Sequence[int]) -> list[Turn]:
-        """Those of the session's turns that exist and are closed, oldest first."""
+        """Return the session's turns of these numbers, oldest first; skip those that do not exist or are not over."""
         found: list[Turn] = []
         with self._db.reading() as connection:
             for start in range(0, len(numbers), CHUNK):
@@ -77,7 +77,7 @@ class Reader:
             self._must_exist(connection, session)
 
     def stored_turns(self, session: str) -> Iterator[StoredTurn]:
-        """The session's closed and interrupted turns as they are kept, oldest first, read as they are asked for."""
+        """Yield the session's turns that are over with their objects, oldest first, reading a chunk at a time."""
         turn, remembered, after = schema.turns.c, schema.objects.c, 0
         query = (
             select(turn.number, turn.state, turn.at, remembered.payload)
@@ -98,20 +98,20 @@ class Reader:
             after = rows[-1][0]
 
     def last_number(self, session: str) -> int:
-        """The number of the session's last closed turn, 0 where there is none."""
+        """Return the number of the session's last turn that is over, 0 if there is none."""
         turn = schema.turns.c
         query = select(func.max(turn.number)).where(turn.session == session, turn.state.in_(OVER))
         with self._db.reading() as connection:
             return connection.execute(query).scalar() or 0
 
     def find(self, session: str, phrases: Sequence[tuple[str, ...]], limit: int) -> list[search_index.Found]:
-        """Passages of a session that hold any of the phrases, the best first."""
+        """Return the passages of a session that hold any of the phrases, best first."""
         with self._db.reading() as connection:
             self._must_exist(connection, session)
             return search_index.find(connection, session, phrases, limit) if phrases else []
 
     def without_vector(self, session: str, model: str) -> list[tuple[int, int]]:
-        """Number and place of the session's passages that this model has made no vector of."""
+        """Return number and place of the session's passages that have no vector of this model."""
         passage, vector = schema.passages.c, schema.vectors.c
         has = select(vector.piece).where(
             vector.session == session,
@@ -125,7 +125,7 @@ class Reader:
             return [(number, place) for number, place in connection.execute(query.distinct())]
 
     def vectors(self, session: str, model: str) -> list[tuple[int, int, bytes]]:
-        """Number, place and vector of each piece of the session this model has made one of."""
+        """Return number, place and vector of each piece of the session that has one of this model."""
         column = schema.vectors.c
         query = select(column.number, column.place, column.vector)
         query = query.where(column.session == session, column.model == model)
@@ -134,7 +134,7 @@ class Reader:
             return [(number, place, bytes(vector)) for number, place, vector in rows]
 
     def objects(self, session: str) -> list[MemoryObject]:
-        """The session's objects, oldest first."""
+        """Return the session's objects, oldest first."""
         found = list(self.newest_objects(session))
         if not found:
             with self._db.reading() as connection:
@@ -142,7 +142,7 @@ class Reader:
         return found[::-1]
 
     def newest_objects(self, session: str) -> Iterator[MemoryObject]:
-        """The session's objects, newest first, read as they are asked for."""
+        """Yield the session's objects, newest first, reading a chunk at a time."""
         column, before = schema.objects.c, None
         while True:
             query = select(column.number, column.payload).where(column.session == session)
@@ -157,7 +157,7 @@ class Reader:
             before = rows[-1][0]
 
     def sessions(self) -> list[SessionInfo]:
-        """All sessions, the last used first."""
+        """Return all sessions, last used first."""
         turn = schema.turns.c
         counted = select(
             turn.session,
@@ -184,7 +184,7 @@ class Reader:
 
 
 def read_turns(connection: Connection, session: str, numbers: Sequence[int] | None = None) -> list[Turn]:
-    """A session's closed and interrupted turns, oldest first; only those of these numbers, if there are any."""
+    """Return a session's closed and interrupted turns, oldest first; only those of `numbers` unless it is None."""
     turn, step = schema.turns.c, schema.steps.c
     heads = select(turn.number, turn.payload).where(turn.session == session, turn.state.in_(OVER))
     calls = select(step.number, step.call, step.result).where(step.session == session)

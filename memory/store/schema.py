@@ -1,4 +1,4 @@
-"""The tables and their versions: what each version added, and how an older database becomes the newest.
+"""The tables, their versions, and the migration of an older database to the newest version.
 
 Version 1: meta, turn, step, object. Version 2: passage and words (the search index) and vector.
 """
@@ -43,7 +43,7 @@ turns = Table(
     Column("session", String(200), primary_key=True),
     Column("number", Integer, primary_key=True, autoincrement=False),
     Column("state", String(12), nullable=False),  # open, paused, closed, interrupted
-    Column("owner", Text, nullable=False),  # who has it open: see owners.py
+    Column("owner", Text, nullable=False),  # mark of the process that has it open: see owners.py
     Column("question", Text, nullable=False),
     Column("at", Float, nullable=False),  # seconds since 1970
     Column("payload", Text),  # the turn's JSON without its steps; NULL while it is open
@@ -56,7 +56,7 @@ steps = Table(
     Column("place", Integer, primary_key=True, autoincrement=False),
     Column("at", Float, nullable=False),
     Column("call", Text, nullable=False),  # the step's JSON before it ran
-    Column("result", Text),  # what came of it; NULL until it is known
+    Column("result", Text),  # its result's JSON; NULL until it is known
 )
 objects = Table(
     "agentkit_object",
@@ -65,7 +65,7 @@ objects = Table(
     Column("number", Integer, primary_key=True, autoincrement=False),
     Column("payload", Text, nullable=False),
 )
-# The text itself is not stored a second time, only its index: in SQLite in an FTS5 table, which `id` is the rowid of.
+# Only the index is stored, not the text a second time; in SQLite it is an FTS5 table whose rowid is `id`.
 passages = Table(
     "agentkit_passage",
     tables,
@@ -74,12 +74,12 @@ passages = Table(
     Column("number", Integer, nullable=False),
     Column("place", Integer, nullable=False),  # 0: question and answer; from 1: the step
     Column("piece", Integer, nullable=False),  # a long text is indexed in pieces
-    Column("checksum", Integer, nullable=False),  # of the words indexed: FTS5 must be told them to forget them
+    Column("checksum", Integer, nullable=False),  # of the indexed words, which FTS5 needs to remove an entry
     Column("words", Text().with_variant(TSVECTOR, "postgresql")),  # NULL in SQLite
     Index("agentkit_passage_of", "session", "number", "place"),
     sqlite_autoincrement=True,
 )
-passage_words = Index("agentkit_passage_words", passages.c.words, postgresql_using="gin").ddl_if(dialect="postgresql")
+Index("agentkit_passage_words", passages.c.words, postgresql_using="gin").ddl_if(dialect="postgresql")
 vectors = Table(
     "agentkit_vector",
     tables,
@@ -87,39 +87,39 @@ vectors = Table(
     Column("number", Integer, primary_key=True, autoincrement=False),
     Column("place", Integer, primary_key=True, autoincrement=False),
     Column("piece", Integer, primary_key=True, autoincrement=False),
-    Column("model", String(200), primary_key=True),  # which Embeddings made it
+    Column("model", String(200), primary_key=True),  # name of the embeddings that made it
     Column("vector", LargeBinary, nullable=False),  # 32-bit floats, of length 1
 )
 
 OF_A_SESSION = (turns, steps, objects, vectors)
-"""Tables whose rows belong to a session and go with it; the search index is emptied by itself."""
+"""Tables whose rows are deleted with their session; the search index is emptied separately."""
 
 _LOCK = 0x6167656E746B6974  # "agentkit", for PostgreSQL's advisory locks
 _FTS = "CREATE VIRTUAL TABLE agentkit_words USING fts5(scope, words, content='', tokenize='unicode61')"
 
 
 def is_current(connection: Connection) -> bool:
-    """Whether the tables are there, in the newest version: then nothing needs to be written."""
+    """True if the tables exist in the newest version, so that nothing needs to be written."""
     if not inspect(connection).has_table(meta.name):
         return False
     return connection.execute(select(meta.c.value).where(meta.c.key == "schema")).scalar() == str(SCHEMA_VERSION)
 
 
 def prepare(connection: Connection, name: str) -> bool:
-    """Make the tables where there are none, and bring older ones up to date, in the transaction that runs.
+    """Create the tables, or migrate older ones, in the caller's transaction.
 
     Args:
-        connection: A transaction that may write, and in which nobody else does so.
-        name: The database, for messages.
+        connection: A transaction that writes.
+        name: The database, for error messages.
 
     Returns:
-        Whether the turns that are there must still be put into the search index.
+        True if the turns that are stored must still be indexed.
 
     Raises:
         StoreError: The version cannot be read.
         StoreVersionError: A newer agentkit made it.
     """
-    if connection.dialect.name == "postgresql":  # two processes may open a new database at once
+    if connection.dialect.name == "postgresql":  # two processes may create the tables at once
         connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOCK})
     if not inspect(connection).has_table(meta.name):
         tables.create_all(connection)

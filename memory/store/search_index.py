@@ -29,7 +29,7 @@ _FIND_SQLITE = text(
 )
 
 Found = tuple[int, int, float]
-"""The turn's number, the place in it, and how well it matches."""
+"""The turn's number, the place in it, and the score."""
 
 
 def add(connection: Connection, turn: Turn) -> None:
@@ -48,16 +48,16 @@ def add(connection: Connection, turn: Turn) -> None:
 
 
 def remove(connection: Connection, session: str, turns: Iterable[Turn], number: int | None = None) -> bool:
-    """Take a session, or one turn of it, out of the index.
+    """Remove a session, or one turn of it, from the index.
 
     Args:
         connection: A transaction that writes.
         session: The session.
-        turns: Its turns, as they were indexed, or the one.
-        number: The number of the one turn; None for all of the session.
+        turns: The turns to remove, as they were indexed.
+        number: The number of the one turn; None for the whole session.
 
     Returns:
-        Whether it is out; if not (a turn is not what was indexed), the index must be built anew.
+        True if it is removed; False if a turn differs from what was indexed, so that the index must be rebuilt.
     """
     column = schema.passages.c
     these = column.session == session
@@ -82,20 +82,20 @@ def remove(connection: Connection, session: str, turns: Iterable[Turn], number: 
 
 
 def clear(connection: Connection) -> None:
-    """Empty the index, to build it anew."""
+    """Empty the index, before it is rebuilt."""
     connection.execute(delete(schema.passages))
     if connection.dialect.name == "sqlite":
         connection.exec_driver_sql("INSERT INTO agentkit_words (agentkit_words) VALUES ('delete-all')")
 
 
 def compact(connection: Connection) -> None:
-    """Merge the index, so that nothing is left of what was taken out of it."""
+    """Merge the index's segments, so that nothing is left of removed entries."""
     if connection.dialect.name == "sqlite":
         connection.exec_driver_sql("INSERT INTO agentkit_words (agentkit_words) VALUES ('optimize')")
 
 
 def find(connection: Connection, session: str, wanted: Sequence[tuple[str, ...]], limit: int) -> list[Found]:
-    """Passages of a session that hold any of the phrases, the best first, each place once."""
+    """Return the passages of a session that hold any of the phrases, best first, each place once."""
     finder: Callable[..., list[Found]] = _in_sqlite if connection.dialect.name == "sqlite" else _in_postgres
     rows = finder(connection, session, wanted, 4 * limit)
     best: dict[tuple[int, int], Found] = {}
@@ -112,7 +112,7 @@ def _in_sqlite(connection: Connection, session: str, wanted: Sequence[tuple[str,
 
 
 def _in_postgres(connection: Connection, session: str, wanted: Sequence[tuple[str, ...]], most: int) -> list[Found]:
-    # PostgreSQL's rank does not know which words are rare: first how many of them are there, then its rank.
+    # PostgreSQL's rank ignores how rare a word is, so order by the number of phrases matched, then by its rank.
     terms = {f"p{i}": " <-> ".join(f"'{word}'" for word in phrase) for i, phrase in enumerate(wanted)}
     matched = " + ".join(f"(words @@ CAST(:{name} AS tsquery))::int" for name in terms)
     rank = "ts_rank(words, CAST(:query AS tsquery), 1)"
@@ -136,17 +136,10 @@ def _rows(turn: Turn) -> Iterable[tuple[dict[str, Any], str]]:
 
 
 def _scope(session: str) -> str:
-    """A word that stands for the session, so that the index itself finds what is in it."""
+    """Return a word that identifies the session, so that the index itself restricts the search to it."""
     return "s" + hashlib.sha256(session.encode()).hexdigest()[:20]
 
 
 def _vector(found: Sequence[str]) -> str:
-    """Words and their places, as PostgreSQL reads a tsvector."""
+    """Return words and their positions in the text form of a tsvector."""
     return " ".join(f"'{word}':{place}" for place, word in enumerate(found, 1))
-
-
-def indexed(connection: Connection, session: str) -> list[tuple[int, int]]:
-    """Number and place of each passage of a session, in order."""
-    column = schema.passages.c
-    query = select(column.number, column.place).where(column.session == session).group_by(column.number, column.place)
-    return [(number, place) for number, place in connection.execute(query.order_by(column.number, column.place))]

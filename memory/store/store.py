@@ -1,14 +1,15 @@
-"""Turns into the database: opened, journalled call by call, closed; added whole; deleted.
+"""`Store`: writes turns into the database, whole or call by call, and deletes sessions.
 
-Nothing here runs code of others: what tools and users do to a turn is done before (see `condense`).
+No transaction here runs code of others: tools' `condense` and users' `redact` are called before it begins.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, TypeVar
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
-from sqlalchemy import Insert, Update, bindparam, delete, func, insert, select, update
+from sqlalchemy import Insert, Update, bindparam, delete, func, select
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import IntegrityError
 
@@ -19,12 +20,12 @@ from agentkit.errors import InputError, SessionBusyError, SessionError
 from agentkit.memory.condense.condensing import Condense, Prepared, all_facts, prepare
 from agentkit.memory.objects import MemoryObject
 from agentkit.memory.redact import Redact, redact_object, redact_step, redact_text, redact_turn
-from agentkit.memory.store import guarded_writes, owners, schema, search_index, turn_rows
+from agentkit.memory.store import owners, schema, search_index, turn_sql
 from agentkit.memory.store.export import StoredTurn
-from agentkit.memory.store.guarded_writes import TurnKey
 from agentkit.memory.store.open_turn import OpenTurn
 from agentkit.memory.store.reader import OVER, Reader
 from agentkit.memory.store.stored_json import call_json, result_json, step_of, turn_json
+from agentkit.memory.store.turn_sql import LastTurn, TurnKey
 from agentkit.turn import Step, StopReason, Turn, Usage
 
 if TYPE_CHECKING:
@@ -32,24 +33,24 @@ if TYPE_CHECKING:
 
     from agentkit.memory.store.database import Database
 
-
 _T = TypeVar("_T")
 
 ATTEMPTS = 100
-"""How often the session's next number is asked for, where others take it again and again."""
+"""Attempts to take the session's next number while other processes keep taking it. Chosen by hand: an attempt fails
+only if another writer succeeds, so this many losses in a row mean that something else is wrong."""
 
 _ANY_TURN = select(schema.turns.c.number).where(schema.turns.c.session == bindparam("in_session")).limit(1)
 
 
 class Store(Reader):
-    """The turns of one database, read and written."""
+    """Reads and writes the turns of one database."""
 
     def __init__(self, database: Database, clock: Callable[[], float], redact: Redact | None = None) -> None:
-        """Wrap a database, whose tables are made or brought up to date.
+        """Wrap a database; create its tables or migrate them to the newest version.
 
         Args:
             database: The database.
-            clock: Gives seconds since 1970.
+            clock: Returns seconds since 1970.
             redact: Changes every text before it is written; None leaves them.
 
         Raises:
@@ -64,12 +65,12 @@ class Store(Reader):
                 return
         with database.writing() as connection:
             if schema.prepare(connection, database.name):
-                turn_rows.index_all(connection)
+                turn_sql.index_all(connection)
 
     # --- whole turns ---------------------------------------------------------------------------------------
 
     def prepare(self, turn: Turn, condense: Mapping[str, Condense]) -> Prepared:
-        """What `append` stores: the turn as it may be stored, its results condensed."""
+        """Return what `append` stores: the turn, redacted, and the facts of its steps."""
         return prepare(turn, condense, self._redact)
 
     def append(self, session: str, prepared: Prepared, condense: Mapping[str, Condense]) -> MemoryObject:
@@ -77,311 +78,291 @@ class Store(Reader):
 
         Args:
             session: The session.
-            prepared: What `prepare` made of the turn.
-            condense: For a turn that a dead process left open, which is closed first.
+            prepared: The result of `prepare`.
+            condense: Used for a turn that a dead process left open, which is closed first.
 
         Raises:
-            SessionBusyError: Somebody has a turn of it open.
+            SessionBusyError: A turn of it is running.
         """
 
         def write(connection: Connection, number: int) -> MemoryObject:
             turn = prepared.turn.model_copy(update={"session": session, "number": number})
-            self._insert_turn(connection, turn, "closed", self._clock())
-            search_index.add(connection, turn)
-            return turn_rows.add_object(connection, turn, prepared.facts)
+            turn_sql.insert_closed_turn(connection, turn, "closed", self._clock())
+            return turn_sql.add_object(connection, turn, prepared.facts)
 
         return self._next(session, condense, write)
 
     def add_stored(self, stored: Sequence[StoredTurn]) -> int:
-        """Add turns as they were kept, all in one transaction.
-
-        Returns:
-            How many.
+        """Add turns of an export in one transaction; return their number.
 
         Raises:
-            SessionError: A session of theirs exists.
+            SessionError: One of their sessions exists already.
         """
+        redacted = [self._redacted_whole(one) for one in stored]
         with self._db.writing() as connection:
             for session in sorted({one.turn.session for one in stored}):
-                turn_rows.lock(connection, session)
+                turn_sql.lock(connection, session)
                 if connection.execute(_ANY_TURN, {"in_session": session}).first():
                     raise SessionError(
-                        f"Nothing was imported: there is a session {shorten(session)!r} in "
-                        f"{shorten(self._db.name)!r} already. Import into another database, or delete it first."
+                        f"Nothing was imported: session {shorten(session)!r} exists already in "
+                        f"{shorten(self._db.name)!r}. Import into another database, or delete it first."
                     )
-            for one in stored:
-                self._add_stored(connection, one)
-        return len(stored)
+            for one in redacted:
+                turn_sql.insert_closed_turn(connection, one.turn, one.state, one.at)
+                turn_sql.insert_object(connection, one.remembered)
+        return len(redacted)
 
     def delete(self, session: str) -> int:
-        """Delete a session: turns, objects, search index and vectors; what `compact` does is still to be done.
+        """Delete a session's turns, objects, index entries and vectors; return how many turns it had.
 
-        Returns:
-            How many turns it had.
+        The deleted bytes stay in the file until `compact`.
 
         Raises:
-            SessionError: There is none.
+            SessionError: There is no such session.
             SessionBusyError: A turn of it is running.
         """
         with self._db.writing() as connection:
             self._must_exist(connection, session)
-            turn_rows.lock(connection, session)
-            last = turn_rows.last_turn(connection, session)
-            if last is not None and last.state == "open" and self._is_live(connection, session, last):
+            turn_sql.lock(connection, session)
+            if self._is_running(connection, session, turn_sql.last_turn(connection, session)):
                 raise _busy(session)
-            gone = turn_rows.unindex(connection, session)
+            is_unindexed = turn_sql.unindex(connection, session)
             removed = [connection.execute(delete(t).where(t.c.session == session)) for t in schema.OF_A_SESSION]
-            if not gone:
-                search_index.clear(connection)
-                turn_rows.index_all(connection)
+            if not is_unindexed:
+                turn_sql.rebuild_index(connection)
             search_index.compact(connection)
             return removed[0].rowcount
 
     def compact(self) -> None:
-        """Give back unused space and wipe what was deleted."""
+        """Free unused space and wipe deleted bytes from the file."""
         self._db.compact()
 
     def add_vectors(self, session: str, model: str, made: Sequence[tuple[tuple[int, int, int], bytes]]) -> None:
-        """Store vectors by number, place and piece; those that are there, and those of a deleted session, are not."""
-        keys = ("number", "place", "piece")
-        written = [{**dict(zip(keys, key, strict=True)), "vector": vector} for key, vector in made]
+        """Store vectors by number, place and piece; skip existing ones and those of turns that were deleted."""
         with self._db.writing() as connection:
-            turn_rows.lock(connection, session)
-            kept = select(schema.turns.c.number).where(schema.turns.c.session == session)
-            numbers = set(connection.execute(kept.where(schema.turns.c.number.in_({k[0] for k, _ in made}))).scalars())
-            written = [row | {"session": session, "model": model} for row in written if row["number"] in numbers]
-            if written:
+            turn_sql.lock(connection, session)
+            stored = select(schema.turns.c.number).where(schema.turns.c.session == session)
+            stored = stored.where(schema.turns.c.number.in_({key[0] for key, _ in made}))
+            numbers = set(connection.execute(stored).scalars())
+            of_session = {"session": session, "model": model}
+            rows = [
+                {**of_session, "number": number, "place": place, "piece": piece, "vector": vector}
+                for (number, place, piece), vector in made
+                if number in numbers
+            ]
+            if rows:
                 add = sqlite.insert if self._db.is_sqlite else postgresql.insert
-                connection.execute(add(schema.vectors).on_conflict_do_nothing(), written)
+                connection.execute(add(schema.vectors).on_conflict_do_nothing(), rows)
 
     # --- a running turn ------------------------------------------------------------------------------------
 
     def open(self, session: str, question: str, condense: Mapping[str, Condense]) -> OpenTurn:
-        """Open the session's next turn; a turn a dead process left open is closed as interrupted first.
+        """Open the session's next turn; a turn that a dead process left open is closed as interrupted first.
 
         Raises:
-            SessionBusyError: Somebody else has a turn of it open.
+            SessionBusyError: A turn of the session is running.
         """
         question = clean(redact_text(question, self._redact))
-        mark = owners.take()
+        with _owner_mark() as mark:
 
-        def write(connection: Connection, number: int) -> int:
-            row = {"session": session, "number": number, "state": "open", "owner": mark}
-            connection.execute(insert(schema.turns), {**row, "question": question, "at": self._clock()})
-            return number
+            def write(connection: Connection, number: int) -> TurnKey:
+                key = TurnKey(session, number, mark)
+                turn_sql.insert_open_turn(connection, key, question, self._clock())
+                return key
 
-        try:
-            number = self._next(session, condense, write)
-        except BaseException:
-            owners.release(mark)
-            raise
-        return OpenTurn(self, TurnKey(session, number, mark), condense)
+            return OpenTurn(self, self._next(session, condense, write), condense)
 
     def reopen(self, session: str, condense: Mapping[str, Condense]) -> tuple[OpenTurn, Turn]:
-        """Open the session's last turn again, if it was paused, interrupted, or left open by a dead process.
+        """Open the session's last turn again if it was paused, interrupted, or left open by a dead process.
 
         Returns:
-            It, and what is stored of it.
+            The open turn, and what is stored of it.
 
         Raises:
             SessionError: There is no such session.
-            SessionBusyError: It is running.
-            InputError: It is over.
+            SessionBusyError: The turn is running.
+            InputError: The turn is over.
         """
-        mark = owners.take()
-        try:
+        with _owner_mark() as mark:
             with self._db.writing() as connection:
-                turn_rows.lock(connection, session)
-                last = turn_rows.last_turn(connection, session)
+                turn_sql.lock(connection, session)
+                last = turn_sql.last_turn(connection, session)
                 if last is None or last.state == "closed":
                     self._must_exist(connection, session)
                     raise _nothing_to_resume(session, last.number if last else 0)
-                if last.state == "open" and self._is_live(connection, session, last):
+                if self._is_running(connection, session, last):
                     raise _busy(session)
-                turn = self._so_far(connection, session, last)
-                if last.state == "interrupted":
-                    turn_rows.forget_object(connection, session, last.number)
-                mine = (schema.turns.c.session == session, schema.turns.c.number == last.number)
-                now = {"state": "open", "owner": mark, "payload": None, "at": self._clock()}
-                connection.execute(update(schema.turns).where(*mine).values(now))
-        except BaseException:
-            owners.release(mark)
-            raise
-        return OpenTurn(self, TurnKey(session, turn.number, mark), condense, turn.steps), turn
+                turn = self._last_so_far(connection, session, last)
+                key = TurnKey(session, turn.number, mark)
+                turn_sql.reopen_turn(connection, key, last.state, self._clock())
+            return OpenTurn(self, key, condense, turn.steps), turn
 
     def unfinished(self, session: str) -> Turn | None:
-        """The session's last turn, if it could be opened again."""
+        """Return the session's last turn if `reopen` would open it; None if it is over or running."""
         with self._db.reading() as connection:
-            last = turn_rows.last_turn(connection, session)
+            last = turn_sql.last_turn(connection, session)
             if last is None:
                 self._must_exist(connection, session)
-            if last is None or last.state == "closed":
+            if last is None or last.state == "closed" or self._is_running(connection, session, last):
                 return None
-            if last.state == "open" and self._is_live(connection, session, last):
-                return None
-            return self._so_far(connection, session, last)
+            return self._last_so_far(connection, session, last)
 
     def add_steps(self, key: TurnKey, first: int, steps: Sequence[Step], *, finished: bool = False) -> None:
-        """Write calls down before they run; with their results, if they are `finished` or have one already.
+        """Write calls before they run; with their results, if they are `finished` or have one already.
 
         Raises:
-            StoreError: They cannot be written, or somebody else has closed the turn; nothing is written then.
+            StoreError: They cannot be written, or another process has closed the turn; nothing is written then.
         """
-        written = self._step_rows(key.session, key.number, first, steps, with_result=finished)
-        self._write(key, guarded_writes.ADD_STEP, [row | key.guard() for row in written])
+        row = {"session": key.session, "number": key.number, "at": self._clock()}
+        rows = [
+            turn_sql.step_row(row, place, self._redacted(step), with_result=finished) | key.guard()
+            for place, step in enumerate(steps, first)
+        ]
+        self._write(key, turn_sql.ADD_STEP, rows)
 
     def add_results(self, key: TurnKey, results: Sequence[tuple[int, Step]]) -> None:
-        """Write down what came of calls, by their place in the turn.
+        """Write the results of calls, by their place in the turn.
 
         Raises:
-            StoreError: They cannot be written, or somebody else has closed the turn; nothing is written then.
+            StoreError: They cannot be written, or another process has closed the turn; nothing is written then.
         """
         row = {"at": self._clock(), **key.guard()}
-        done = ((place, self._kept(step)) for place, step in results)
-        written = [{**row, "at_place": place, "result": result_json(step)} for place, step in done]
-        self._write(key, guarded_writes.ADD_RESULT, written)
+        rows = [{**row, "at_place": place, "result": result_json(self._redacted(step))} for place, step in results]
+        self._write(key, turn_sql.ADD_RESULT, rows)
 
     def change_calls(self, key: TurnKey, calls: Sequence[tuple[int, Step]]) -> None:
-        """Write calls, and the result of those that have one, over what was written of them before.
+        """Replace calls that were written before, and the result of those that have one.
 
         Raises:
-            StoreError: They cannot be written, or somebody else has closed the turn; nothing is written then.
+            StoreError: They cannot be written, or another process has closed the turn; nothing is written then.
         """
         row = {"at": self._clock(), **key.guard()}
-        kept = ((place, self._kept(step)) for place, step in calls)
-        written = [
+        kept = [(place, self._redacted(step)) for place, step in calls]
+        rows = [
             {**row, "at_place": place, "call": call_json(s), "result": None if s.result is None else result_json(s)}
             for place, s in kept
         ]
-        self._write(key, guarded_writes.CHANGE_CALL, written)
+        self._write(key, turn_sql.CHANGE_CALL, rows)
 
     def pause(self, key: TurnKey, turn: Turn) -> None:
-        """Leave an open turn, whose steps are written, until it is opened again.
+        """Leave an open turn, whose steps are written, until `reopen`.
 
         Raises:
-            StoreError: It cannot be written, or somebody else has closed the turn.
+            StoreError: It cannot be written, or another process has closed the turn.
         """
         turn = storable(turn)
         if self._redact is not None:
             turn = storable(redact_turn(turn, self._redact))
-        self._write(key, guarded_writes.PAUSE_TURN, [{"payload": turn_json(turn), **key.guard()}])
+        self._write(key, turn_sql.PAUSE_TURN, [{"payload": turn_json(turn), **key.guard()}])
 
-    def close(self, key: TurnKey, turn: Turn, condense: Mapping[str, Condense]) -> None:
+    def close(
+        self,
+        key: TurnKey,
+        turn: Turn,
+        condense: Mapping[str, Condense],
+        state: Literal["closed", "interrupted"] = "closed",
+    ) -> None:
         """Close an open turn and add its object.
 
         Raises:
-            StoreError: It cannot be written, or somebody else has closed the turn.
+            StoreError: It cannot be written, or another process has closed the turn.
         """
         prepared = prepare(turn, condense, self._redact)
         with self._db.writing() as connection:
-            turn_rows.lock(connection, key.session)
-            if not turn_rows.close_turn(connection, key, prepared, "closed"):
+            turn_sql.lock(connection, key.session)
+            if not turn_sql.close_turn(connection, key, prepared, state):
                 raise key.taken()
 
     def interrupt(self, key: TurnKey, condense: Mapping[str, Condense]) -> None:
-        """Close an open turn as interrupted, with the steps it has; nothing where it is closed."""
+        """Close an open turn as interrupted, with the steps it has; nothing if it is closed."""
         for _ in range(ATTEMPTS):
             with self._db.reading() as connection:
-                question, written = turn_rows.open_turn(connection, key)
+                question, rows = turn_sql.read_open_turn(connection, key)
             if question is None:
                 return
-            chain = tuple(step_of(key.session, key.number, *row) for row in written)
-            broken = Turn(
-                input=question,
-                steps=chain,
-                session=key.session,
-                number=key.number,
-                stop_reason="interrupted",
-                usage=_used(chain),
-            )
+            broken = _so_far(key, question, rows, "interrupted")
             prepared = Prepared(broken, all_facts(broken, condense))
             with self._db.writing() as connection:
-                turn_rows.lock(connection, key.session)
-                # Whoever was taken for dead may have written something while the steps were condensed.
-                if turn_rows.open_turn(connection, key) == (question, written):
-                    turn_rows.close_turn(connection, key, prepared, "interrupted")
+                turn_sql.lock(connection, key.session)
+                # An owner taken for dead may have written something while the steps were condensed.
+                if turn_sql.read_open_turn(connection, key) == (question, rows):
+                    turn_sql.close_turn(connection, key, prepared, "interrupted")
                     return
         raise _busy(key.session)
 
     def steps(self, key: TurnKey) -> tuple[Step, ...]:
-        """The steps of a running turn as far as they are written."""
+        """Return the steps of a running turn that are written so far."""
         with self._db.reading() as connection:
-            written = turn_rows.open_turn(connection, key)[1]
-        return tuple(step_of(key.session, key.number, *row) for row in written)
+            rows = turn_sql.read_open_turn(connection, key)[1]
+        return tuple(step_of(key.session, key.number, *row) for row in rows)
 
-    # --- parts of these ------------------------------------------------------------------------------------
+    # --- shared by these -----------------------------------------------------------------------------------
 
     def _next(self, session: str, condense: Mapping[str, Condense], write: Callable[[Connection, int], _T]) -> _T:
-        """`write` the session's next turn, once nobody has one open."""
+        """Call `write` with the session's next number, once no turn of it is open."""
         for _ in range(ATTEMPTS):
             try:
                 with self._db.writing() as connection:
-                    turn_rows.lock(connection, session)
-                    last = turn_rows.last_turn(connection, session)
+                    turn_sql.lock(connection, session)
+                    last = turn_sql.last_turn(connection, session)
                     if last is None or last.state in OVER:
                         return write(connection, last.number + 1 if last else 1)
-                    if last.state == "open" and self._is_live(connection, session, last):
+                    if self._is_running(connection, session, last):
                         raise _busy(session)
             except IntegrityError:
-                continue  # another agentkit, without our lock, wrote a turn of that number in the meantime
+                continue  # a writer that does not take our lock has stored a turn of that number meanwhile
             self.interrupt(TurnKey(session, last.number, last.owner), condense)
         raise _busy(session)
 
-    def _is_live(self, connection: Connection, session: str, turn: Any) -> bool:
+    def _is_running(self, connection: Connection, session: str, last: LastTurn | None) -> bool:
+        """True if the session's last turn is open and its owner lives."""
+        if last is None or last.state != "open":
+            return False
         step = schema.steps.c
-        query = select(func.max(step.at)).where(step.session == session, step.number == turn.number)
-        latest = connection.execute(query).scalar()
-        return owners.is_live(turn.owner, self._clock() - max(turn.at, latest or 0.0))
+        query = select(func.max(step.at)).where(step.session == session, step.number == last.number)
+        written_at = connection.execute(query).scalar() or 0.0
+        return owners.is_live(last.owner, self._clock() - max(last.at, written_at))
 
-    def _so_far(self, connection: Connection, session: str, last: Any) -> Turn:
-        _, written = turn_rows.open_turn(connection, TurnKey(session, last.number, last.owner))
-        chain = tuple(step_of(session, last.number, *row) for row in written)
-        stop: StopReason = "needs_approval" if last.state == "paused" else "interrupted"
-        return Turn(
-            input=last.question,
-            steps=chain,
-            session=session,
-            number=last.number,
-            stop_reason=stop,
-            usage=_used(chain),
-            pending=pending_of(chain),
-        )
+    def _last_so_far(self, connection: Connection, session: str, last: LastTurn) -> Turn:
+        key = TurnKey(session, last.number, last.owner)
+        rows = turn_sql.read_open_turn(connection, key)[1]
+        turn = _so_far(key, last.question, rows, "needs_approval" if last.state == "paused" else "interrupted")
+        return turn.model_copy(update={"pending": pending_of(turn.steps)})
 
-    def _write(self, key: TurnKey, statement: Insert | Update, written: Sequence[Mapping[str, Any]]) -> None:
-        if written and not self._db.write(statement, written):
+    def _write(self, key: TurnKey, statement: Insert | Update, rows: Sequence[Mapping[str, Any]]) -> None:
+        if rows and not self._db.write(statement, rows):
             raise key.taken()
 
-    def _kept(self, step: Step) -> Step:
+    def _redacted(self, step: Step) -> Step:
         step = storable(step)
         return step if self._redact is None else storable(redact_step(step, self._redact))
 
-    def _step_rows(
-        self, session: str, number: int, first: int, steps: Sequence[Step], *, with_result: bool
-    ) -> list[dict[str, Any]]:
-        key = {"session": session, "number": number, "at": self._clock()}
-        kept = enumerate(map(self._kept, steps), first)
-        return [turn_rows.step_row(key, place, step, with_result=with_result) for place, step in kept]
-
-    def _insert_turn(self, connection: Connection, turn: Turn, state: str, at: float) -> None:
-        key = {"session": turn.session, "number": turn.number, "at": at}
-        row = {**key, "state": state, "owner": "", "question": turn.input, "payload": turn_json(turn)}
-        connection.execute(insert(schema.turns), row)
-        if turn.steps:
-            written = [turn_rows.step_row(key, place, step, with_result=True) for place, step in enumerate(turn.steps)]
-            connection.execute(insert(schema.steps), written)
-
-    def _add_stored(self, connection: Connection, stored: StoredTurn) -> None:
+    def _redacted_whole(self, stored: StoredTurn) -> StoredTurn:
         turn, remembered = storable(stored.turn), storable(stored.remembered)
         if self._redact is not None:
             turn = storable(redact_turn(turn, self._redact))
             remembered = storable(redact_object(remembered, self._redact))
-        self._insert_turn(connection, turn, stored.state, stored.at)
-        turn_rows.insert_object(connection, remembered)
-        search_index.add(connection, turn)
+        return StoredTurn(turn, remembered, stored.state, stored.at)
 
 
-def _used(chain: Sequence[Step]) -> Usage:
-    return sum((step.usage for step in chain if step.usage is not None), Usage())
+@contextmanager
+def _owner_mark() -> Iterator[str]:
+    """Yield a new owner's mark; it is released if opening the turn fails."""
+    mark = owners.take()
+    try:
+        yield mark
+    except BaseException:
+        owners.release(mark)
+        raise
+
+
+def _so_far(key: TurnKey, question: str, rows: Sequence[tuple[str, str | None]], stop_reason: StopReason) -> Turn:
+    """Return a turn that has no answer, from its question and the rows of its steps."""
+    steps = tuple(step_of(key.session, key.number, *row) for row in rows)
+    usage = sum((step.usage for step in steps if step.usage is not None), Usage())
+    return Turn(
+        input=question, steps=steps, session=key.session, number=key.number, stop_reason=stop_reason, usage=usage
+    )
 
 
 def _nothing_to_resume(session: str, number: int) -> InputError:

@@ -1,10 +1,10 @@
-"""Turns, steps and objects as the JSON a database holds, and back; damaged JSON is named."""
+"""Turns, steps and objects to stored JSON and back; damaged JSON raises StoreError."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from pydantic import ValidationError
 
@@ -19,31 +19,33 @@ _T = TypeVar("_T")
 UNKNOWN = "(no result: the run was interrupted while this was running; outcome unknown)"
 
 
-def to_json(model: Turn | Step | MemoryObject, **options: Any) -> str:
-    """A model as JSON that any database holds, whatever is in it: see `jsonable`."""
-    return storable(model).model_dump_json(**options)
+def to_json(
+    model: Turn | Step | MemoryObject, *, include: set[str] | None = None, exclude: set[str] | None = None
+) -> str:
+    """Return a model as JSON that any database can hold, whatever values it contains (see `storable`)."""
+    return storable(model).model_dump_json(include=include, exclude=exclude)
 
 
 def turn_json(turn: Turn) -> str:
-    """A turn without its steps, which have rows of their own."""
+    """Return a turn without its steps, which have rows of their own."""
     return to_json(turn, exclude={"steps"})
 
 
 def call_json(step: Step) -> str:
-    """A step before it ran."""
+    """Return a step without its result."""
     return to_json(step, exclude={"observation", "ok", "result"})
 
 
 def result_json(step: Step) -> str:
-    """What came of a step."""
+    """Return the result of a step."""
     return to_json(step, include={"observation", "ok", "result"})
 
 
 def step_of(session: str, number: int, call: str, result: str | None) -> Step:
-    """A step from its two halves; one without a result was interrupted.
+    """Return a step from the JSON of its call and of its result; without a result it was interrupted.
 
     Raises:
-        StoreError: It cannot be read.
+        StoreError: The JSON is damaged.
     """
     if result is None:
         lost = Observation(content=UNKNOWN, ok=False, error="interrupted")
@@ -53,20 +55,20 @@ def step_of(session: str, number: int, call: str, result: str | None) -> Step:
 
 
 def turn_of(session: str, number: int, payload: str, chain: Sequence[Step]) -> Turn:
-    """A turn with its steps.
+    """Return a turn from its JSON and its steps.
 
     Raises:
-        StoreError: It cannot be read.
+        StoreError: The JSON is damaged.
     """
     turn = read(Turn.model_validate_json, payload, session, number)
     return turn.model_copy(update={"steps": tuple(chain)})
 
 
 def read(reader: Callable[[str], _T], text: str, session: str, number: int) -> _T:
-    """What a reader makes of stored JSON.
+    """Return `reader(text)`.
 
     Raises:
-        StoreError: It cannot be read.
+        StoreError: The JSON is damaged.
     """
     try:
         return reader(text)

@@ -1,4 +1,4 @@
-"""Where a memory is: as it may be shown (in errors and logs there must be no password), and whether it is one."""
+"""A memory's URL without its password, for errors and logs, and a check of a file before it is opened."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from pathlib import Path
 
 
 def without_password(location: str) -> str:
-    """A URL as it may be shown."""
+    """Return a URL without its password."""
     hidden = re.sub(r"(://[^:/@]*):.*@", r"\1:***@", location)
     return re.sub(r"([?&](?:ssl)?password=)[^&]*", r"\1***", hidden, flags=re.IGNORECASE)
 
 
 def is_foreign(path: str) -> bool:
-    """Whether the file at `path` is an SQLite database without a memory in it, or empty; it is only read.
+    """True if the file at `path` is an SQLite database that holds no memory; it is opened read-only.
 
-    A file that is no database is not foreign: opening it says what is wrong with it.
+    A file that is no database is not foreign: opening it raises an error that says what is wrong.
     """
     try:
         with closing(sqlite3.connect(f"{Path(path).absolute().as_uri()}?mode=ro", uri=True)) as connection:

@@ -11,7 +11,7 @@ from langchain_core.tools import tool
 
 from agentkit import ConfigError, InputError, SessionBusyError, SessionError, Turn, validate_history
 from agentkit.memory import AugmentedChatMessageHistory, Memory
-from agentkit.memory.langchain.chat_history import folded, turn_of_messages
+from agentkit.memory.langchain.messages import folded, turn_of_messages
 from agentkit.testing import ScriptedChat, reply
 
 # LangChain prefers its agents, and still supports this for those who use it.
@@ -98,6 +98,47 @@ def test_several_turns_at_once_and_turns_without_an_answer(memory):
     assert "outcome unknown" in turns[1].steps[0].observation
     assert (turns[3].steps[0].ok, turns[3].steps[0].observation) == (False, "no network")
     validate_history([*history.messages, HumanMessage("next")])
+
+
+CALLED = AIMessage("", tool_calls=[CALL])
+FOUND = ToolMessage("found", tool_call_id="c1", name="look")
+
+
+def test_a_question_put_in_while_the_turn_runs_belongs_to_it(memory):
+    AugmentedChatMessageHistory(memory, "s").add_messages(
+        [HumanMessage("Which shoes?"), CALLED, FOUND, HumanMessage("Hurry!"), AIMessage("Blue ones.")]
+    )
+    (turn,) = memory.turns("s")
+    assert (turn.input, turn.output, len(turn.steps)) == ("Which shoes?\nHurry!", "Blue ones.", 1)
+
+
+def test_a_run_that_ends_with_a_result_is_stored(memory):
+    AugmentedChatMessageHistory(memory, "s").add_messages([HumanMessage("Which shoes?"), CALLED, FOUND])
+    AugmentedChatMessageHistory(memory, "s").add_messages([HumanMessage("And?"), AIMessage("Blue ones.")])
+    assert [(t.input, t.output, len(t.steps)) for t in memory.turns("s")] == [
+        ("Which shoes?", "found", 1),
+        ("And?", "Blue ones.", 0),
+    ]
+
+
+def test_a_picture_in_a_result_is_a_file_of_the_step(memory):
+    seen = [{"type": "text", "text": "The shop:"}, {"type": "image", "base64": "iVBORw0=", "mime_type": "image/png"}]
+    linked = [{"type": "image", "url": "https://shop.example/a.png"}, "and", {"type": "audio", "base64": "no base64"}]
+    calls = [CALL, {**CALL, "id": "c2"}]
+    messages = [
+        HumanMessage("What is there?"),
+        AIMessage("", tool_calls=calls),
+        ToolMessage(seen, tool_call_id="c1", name="look"),
+        ToolMessage(linked, tool_call_id="c2", name="look"),
+        AIMessage("A shop."),
+    ]
+    first, second = turn_of_messages(messages).steps
+    assert first.observation == "The shop:\n[image-1.png]"
+    assert [(a.name, a.data, a.media_type) for a in first.result.artifacts] == [
+        ("image-1.png", b"\x89PNG\r", "image/png")
+    ]
+    assert second.observation.startswith("[image: https://shop.example/a.png]\nand\n{")
+    assert second.result.artifacts == ()
 
 
 def test_clear_deletes_the_session(memory):

@@ -1,4 +1,5 @@
 import sqlite3
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from agentkit import (
     StoreError,
     Turn,
 )
-from agentkit.memory import Memory
+from agentkit.memory import Memory, OpenTurn
 
 SECRET = "Zanzibar4471"
 
@@ -175,6 +176,82 @@ def test_a_redacted_secret_is_nowhere(place):
         assert holding(place, SECRET) == []
         assert holding(place, "55501234") == []
     assert holding(place, SECRET) == []
+
+
+PLAIN = Step(tool="t", tool_input={"q": "plain"}, call_id="c1", ok=False)
+SECRET_CALL = PLAIN.model_copy(update={"tool_input": {"q": SECRET}})
+SECRET_RESULT = PLAIN.model_copy(
+    update={"observation": SECRET, "ok": True, "result": Observation(content=f"{SECRET}!", facts={"f": SECRET})}
+)
+WAITING = PLAIN.model_copy(update={"result": Observation(content="", ok=False, error="needs_approval")})
+ANSWER = Turn(input="q", output="a")
+
+
+def begin(memory: Memory, calls: list[Step]) -> OpenTurn:
+    running = memory.begin("s", "q")
+    running.calls(calls)
+    return running
+
+
+def results(memory: Memory) -> None:
+    running = begin(memory, [PLAIN])
+    running.results([SECRET_RESULT])
+    running.interrupt()
+
+
+def finish_with(steps: list[Step]) -> Callable[[Memory], object]:
+    return lambda memory: begin(memory, [PLAIN]).finish(ANSWER.model_copy(update={"steps": tuple(steps)}))
+
+
+def pause(memory: Memory, paused: Turn) -> None:
+    begin(memory, [WAITING]).pause(paused)
+
+
+def edit_after_a_pause(memory: Memory) -> None:
+    pause(memory, ANSWER)
+    running, _ = memory.resume("s")
+    running.calls([SECRET_CALL])
+    running.interrupt()
+
+
+def end_after_a_pause(memory: Memory) -> None:
+    pause(memory, ANSWER)
+    running, _ = memory.resume("s")
+    running.calls([SECRET_RESULT])
+    running.finish(ANSWER)
+
+
+WRITES: dict[str, Callable[[Memory], object]] = {
+    "append a question": lambda memory: memory.append("s", Turn(input=SECRET)),
+    "append an answer": lambda memory: memory.append("s", Turn(input="q", output=SECRET)),
+    "append a call": lambda memory: memory.append("s", Turn(input="q", steps=(SECRET_CALL,))),
+    "append a result": lambda memory: memory.append("s", Turn(input="q", steps=(SECRET_RESULT,))),
+    "begin": lambda memory: memory.begin("s", SECRET).interrupt(),
+    "calls": lambda memory: begin(memory, [SECRET_CALL]).interrupt(),
+    "calls that have a result": lambda memory: begin(memory, [SECRET_RESULT]).interrupt(),
+    "results": results,
+    "finish": lambda memory: memory.begin("s", "q").finish(Turn(input="q", output=SECRET)),
+    "finish with a result": finish_with([SECRET_RESULT]),
+    "finish with a call": finish_with([PLAIN, SECRET_CALL.model_copy(update={"call_id": "c2"})]),
+    "pause": lambda memory: pause(memory, Turn(input="q", output=SECRET, thinking=SECRET)),
+    "an edited call after a pause": edit_after_a_pause,
+    "a result after a pause": end_after_a_pause,
+}
+
+
+@pytest.mark.parametrize("write", WRITES)
+def test_every_way_to_write_is_redacted(tmp_path, write):
+    with Memory(tmp_path / "m.db") as memory:
+        WRITES[write](memory)
+        assert holding(tmp_path / "m.db", SECRET), "without redaction this writes the secret"
+    (tmp_path / "redacted").mkdir()
+    place = tmp_path / "redacted" / "m.db"
+    with Memory(place, redact=hide) as memory:
+        WRITES[write](memory)
+        # Whatever was written stands in the write-ahead log, even where a later write replaced it.
+        assert holding(place, SECRET) == []
+        (turn,) = memory.turns("s") if memory.unfinished("s") is None else (memory.unfinished("s"),)
+        assert "[hidden]" in repr(turn) or write == "pause"
 
 
 def test_what_a_tool_condenses_from_its_own_value_is_redacted_too(place):

@@ -40,7 +40,7 @@ def test_a_round_trip(memory, exported, tmp_path):
     assert {info.last_used for info in memory.sessions()} == {1.7e9}
     assert memory.append("shop", Turn(input="next")).number == 3
     memory.delete("shop")
-    with exported.open() as lines, pytest.raises(SessionError, match="there is a session 'другая'"):
+    with exported.open() as lines, pytest.raises(SessionError, match="session 'другая' exists already"):
         memory.import_(lines)
     memory.delete("другая")
     memory.import_(exported)
@@ -82,7 +82,7 @@ def test_export_overwrites_nothing(memory, tmp_path):
 
 def test_import_overwrites_nothing_and_is_all_or_nothing(memory, exported):
     memory.append("shop", Turn(input="mine"))
-    with pytest.raises(SessionError, match="Nothing was imported: there is a session 'shop'"):
+    with pytest.raises(SessionError, match="Nothing was imported: session 'shop' exists already"):
         memory.import_(exported)
     assert [t.input for t in memory.turns("shop")] == ["mine"]
     assert [info.name for info in memory.sessions()] == ["shop"]
@@ -107,7 +107,7 @@ def test_bad_lines_are_named_by_number(memory, exported):
     said = str(caught.value)
     for line, problem in [(4, "Invalid JSON"), (5, ""), (6, "its Turn is turn 2"), (7, "turn.stop_reason"), (8, "")]:
         assert f"line {line}: {problem}" in said
-    assert "turn 1 of session 'shop' stands where 2 is due" in said
+    assert "turn 1 of session 'shop' comes where 2 is expected" in said
     assert "line 9" not in said, "five are named"
     assert memory.sessions() == []
 
@@ -115,9 +115,9 @@ def test_bad_lines_are_named_by_number(memory, exported):
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("", "no export of a memory: line 1 is ''"),
-        ("\n\nhello\n", "no export of a memory: line 3 is 'hello'"),
-        ('{"id": "a", "turns": []}', "no export of a memory"),
+        ("", "not a memory's export: line 1 is ''"),
+        ("\n\nhello\n", "not a memory's export: line 3 is 'hello'"),
+        ('{"id": "a", "turns": []}', "not a memory's export"),
         ('{"agentkit": "memory", "version": 2}', "an export of version 2, this agentkit reads version 1"),
     ],
 )

@@ -296,7 +296,7 @@ def test_a_read_only_database(tmp_path):
     with Memory(path) as memory:
         memory.append("s", TURN)
     # Root may write to any file; a read-only connection refuses it as a read-only file does anybody else.
-    said = "readonly database.*Next: it may not be written to"
+    said = "readonly database.*Next: it is read-only"
     with Memory(f"sqlite:///file:{path}?mode=ro&uri=true") as memory, pytest.raises(StoreError, match=said):
         memory.append("s", TURN)
 
@@ -348,7 +348,7 @@ def test_a_full_disk(tmp_path):
             pages = connection.execute(text("PRAGMA page_count")).scalar()
             connection.execute(text(f"PRAGMA max_page_count = {pages}"))
         big = Turn(input="q", output="x" * 1_000_000)
-        with pytest.raises(StoreError, match="disk is full. Next: make room on the disk"):
+        with pytest.raises(StoreError, match="disk is full. Next: free space on the disk"):
             memory.append("s", big)
         assert [t.number for t in memory.turns("s")] == [1]
 

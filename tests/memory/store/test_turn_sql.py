@@ -11,8 +11,7 @@ from support.turns import CALL, DONE, TURN
 
 from agentkit import InputError, Observation, SessionBusyError, Step, StoreError, Turn
 from agentkit.memory import Memory
-from agentkit.memory.store.store import owners
-from agentkit.memory.store.store import turn_rows as rows
+from agentkit.memory.store.store import owners, turn_sql
 
 
 @pytest.fixture
@@ -98,10 +97,10 @@ def test_a_result_nobody_asked_for_is_refused_and_nothing_of_it_written(memory):
     running = memory.begin("s", "q")
     running.calls([CALL])
     unknown = DONE.model_copy(update={"call_id": "c7"})
-    with pytest.raises(InputError, match=r"The result of 'add' \(call 'c7'\) answers no call that was written down"):
+    with pytest.raises(InputError, match=r"The result of 'add' \(call 'c7'\) answers no stored call"):
         running.results([DONE, unknown])
     running.results([DONE])
-    with pytest.raises(InputError, match="answers no call"):
+    with pytest.raises(InputError, match="answers no stored call"):
         running.results([DONE])
     running.interrupt()
     assert memory.turns("s")[0].steps == (DONE,)
@@ -182,7 +181,7 @@ def test_who_writes_while_its_turn_is_being_closed_waits_and_is_refused(postgres
         late.calls([CALL])
         database = memory._store()._db
         with database.writing() as connection:
-            rows.close_turn(connection, late._key, memory._store().prepare(TURN, {}), "interrupted")
+            turn_sql.close_turn(connection, late._key, memory._store().prepare(TURN, {}), "interrupted")
             writer = threading.Thread(target=write)
             writer.start()
             wait_for_lock(database, writer)
