@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from agentkit.turn import Artifact, Citation, Observation, Step, StopReason, ToolCall, Turn, Usage
 
 __version__ = "0.1.0"
+"""The installed version."""
 
 _WHERE = {
     "agent": ["Agent"],

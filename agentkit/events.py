@@ -1,7 +1,7 @@
-"""What a run tells while it goes on: one frozen class for each kind of event.
+"""The events of a run that is under way: one frozen class for each kind.
 
-``Agent.stream`` and ``Agent.astream`` yield them in order; the last one is `TurnFinished`, which has the turn. The
-deltas of a reply, joined, are its text; the turn is the same as `Agent.run` would give.
+``Agent.stream`` and ``Agent.astream`` yield them in order. The last one is `TurnFinished`, which has the same turn that
+`Agent.run` would return. The deltas of a reply, joined, are its text.
 """
 
 from __future__ import annotations
@@ -13,7 +13,12 @@ from agentkit.turn import Citation, Step, StopReason, ToolCall, Turn
 
 @dataclass(frozen=True, slots=True)
 class TurnStarted:
-    """A turn has begun, and is in memory as running."""
+    """A turn has begun, and is in memory as running.
+
+    Attributes:
+        session: The session it belongs to.
+        input: The question.
+    """
 
     session: str
     input: str
@@ -21,21 +26,33 @@ class TurnStarted:
 
 @dataclass(frozen=True, slots=True)
 class ThinkingDelta:
-    """A piece of the model's thinking."""
+    """A piece of the model's thinking.
+
+    Attributes:
+        text: The piece.
+    """
 
     text: str
 
 
 @dataclass(frozen=True, slots=True)
 class PlanDelta:
-    """A piece of what the model says it will do, beside the calls it asks for."""
+    """A piece of the model's plan: what it says it will do, beside the calls it asks for.
+
+    Attributes:
+        text: The piece.
+    """
 
     text: str
 
 
 @dataclass(frozen=True, slots=True)
 class TextDelta:
-    """A piece of the answer."""
+    """A piece of the answer.
+
+    Attributes:
+        text: The piece.
+    """
 
     text: str
 
@@ -57,21 +74,29 @@ class ToolCallDelta:
 
 @dataclass(frozen=True, slots=True)
 class ToolStarted:
-    """A call is about to run; the step has no result yet."""
+    """A call is about to run.
+
+    Attributes:
+        step: The call; it has no result yet.
+    """
 
     step: Step
 
 
 @dataclass(frozen=True, slots=True)
 class ToolFinished:
-    """A call has its result, good or bad; results of one reply come in the order of its calls."""
+    """A call has its result, good or bad. The results of one reply come in the order of its calls.
+
+    Attributes:
+        step: The call and its result.
+    """
 
     step: Step
 
 
 @dataclass(frozen=True, slots=True)
 class ApprovalNeeded:
-    """A call waits for a person's approval: the turn will be paused with it, for `Agent.resume`.
+    """A call needs a person's approval: the turn will be paused with it, until `Agent.resume`.
 
     Attributes:
         call: The call, whose ``id`` a decision can name.
@@ -82,10 +107,10 @@ class ApprovalNeeded:
 
 @dataclass(frozen=True, slots=True)
 class Retrying:
-    """A request to the model failed and will be sent again; told before the wait.
+    """A request to the model failed and will be sent again; yielded before the wait.
 
     Attributes:
-        tries: How many requests have failed so far, from 1.
+        tries: Requests that have failed so far, from 1.
         wait_s: Seconds until the next one.
         reason: What went wrong.
         status: The HTTP status, None where there was no answer.
@@ -99,21 +124,33 @@ class Retrying:
 
 @dataclass(frozen=True, slots=True)
 class CitationFound:
-    """The answer cites a result or a document."""
+    """The answer cites a result or a document.
+
+    Attributes:
+        citation: The citation.
+    """
 
     citation: Citation
 
 
 @dataclass(frozen=True, slots=True)
 class LimitReached:
-    """A limit of the run is reached; the model is asked for a last answer without tools."""
+    """A limit of the run is reached; the model is asked for a last answer without tools.
+
+    Attributes:
+        limit: The limit, as in `Turn.stop_reason`.
+    """
 
     limit: StopReason
 
 
 @dataclass(frozen=True, slots=True)
 class TurnFinished:
-    """The turn, whole; the last event."""
+    """The turn is over; the last event.
+
+    Attributes:
+        turn: The whole turn.
+    """
 
     turn: Turn
 
