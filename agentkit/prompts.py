@@ -19,9 +19,9 @@ def limit_reached(stop: StopReason, limits: Limits) -> str:
     said = {
         "max_steps": f"the limit of {limits.max_steps} steps is reached",
         "max_tool_calls": f"the limit of {limits.max_tool_calls} tool calls is reached",
-        "max_seconds": f"the limit of {limits.max_seconds:g} s is reached",
+        "max_seconds": f"the limit of {_number(limits.max_seconds)} s is reached",
         "max_total_tokens": f"the limit of {limits.max_total_tokens} tokens is reached",
-        "max_cost": f"the limit of {limits.max_cost:g} on the cost is reached",
+        "max_cost": f"the limit of {_number(limits.max_cost)} on the cost is reached",
         "repeated_failure": f"the same call has failed {limits.max_same_failures} times in a row with the same error",
     }
     return said[stop]
@@ -154,3 +154,8 @@ def not_representable(name: str, type_name: str) -> str:
         f"{name} returned an object of type {type_name}, which is neither text nor JSON, so its content cannot be "
         "shown. The call itself did run."
     )
+
+
+def _number(value: float | None) -> str:
+    """Return a number without a decimal zero: ``10``, not ``10.0``."""
+    return f"{value:.0f}" if value is not None and value == round(value) else str(value)
