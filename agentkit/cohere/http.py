@@ -267,6 +267,7 @@ def drive(flow: Flow, client: Callable[[], httpx.Client], timing: Timing) -> Gen
                         answer = response = http.send(http.build_request("POST", **request), stream=True)
                         body = response.iter_bytes()
                     case ReadAll():
+                        assert response is not None  # a flow reads only what it has sent for
                         answer = response.read()
                     case ReadSome():
                         answer = next(body, b"")
@@ -303,6 +304,7 @@ async def adrive(
                         answer = response = await http.send(http.build_request("POST", **request), stream=True)
                         body = response.aiter_bytes()
                     case ReadAll():
+                        assert response is not None
                         answer = await response.aread()
                     case ReadSome():
                         answer = await anext(body, b"")

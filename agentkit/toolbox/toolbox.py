@@ -150,15 +150,11 @@ class Toolbox:
         window = len(prepared) if self._max_parallel is None else self._max_parallel
         running: deque[_Running] = deque()
         started = 0
-        try:
-            for index, call in enumerate(act.calls):
-                while started < min(len(prepared), index + window):
-                    running.append(_started(prepared[started], act.calls[started], config, deadline))
-                    started += 1
-                yield running.popleft().observation(call)
-        finally:
-            for left in running:  # the caller does not want the rest
-                left.abandon()
+        for index, call in enumerate(act.calls):
+            while started < min(len(prepared), index + window):
+                running.append(_started(prepared[started], act.calls[started], config, deadline))
+                started += 1
+            yield running.popleft().observation(call)
 
     async def aact(self, act: Act, config: RunnableConfig) -> AsyncIterator[Observation]:
         """As `act`, without blocking the event loop; left early, the async tools still running are cancelled."""
@@ -251,11 +247,6 @@ class _Running:
             return self.job
         left = None if self.timeout_s is None else self.timeout_s - (time.monotonic() - self.began)
         return _collected(self.job, call) if self.job.wait(left) else _timed_out(call, self.timeout_s or 0.0)
-
-    def abandon(self) -> None:
-        """Leave it behind."""
-        if isinstance(self.job, workers.Job):
-            self.job.abandon()
 
 
 def _started(entry: _Entry | Observation, call: ToolCall, config: RunnableConfig, deadline: float | None) -> _Running:
