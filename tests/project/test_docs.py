@@ -77,7 +77,7 @@ def leads(page, link):
 
 def anchors(page):
     """The anchors a code host gives the headings of a page."""
-    headings = re.findall(r"^#+ (.+)$", FENCE.sub("", text_of(page)), re.MULTILINE)
+    headings = re.findall(r"^#+ (.+)$", FENCE.sub("", text_of(page)).replace("\\_", "_"), re.MULTILINE)
     return {re.sub(r"[^\w -]", "", heading.strip().lower()).replace(" ", "-") for heading in headings}
 
 
