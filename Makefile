@@ -47,6 +47,7 @@ lint: $(VENV)/.installed-dev ## Check format, style and the directions of import
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/lint-imports
+	$(BIN)/vulture
 
 types: $(VENV)/.installed-dev ## mypy --strict on the package, pyright basic on everything
 	$(BIN)/mypy

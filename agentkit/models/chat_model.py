@@ -120,7 +120,7 @@ class Edge:
     def offering(self, tools: Sequence[BaseTool]) -> Edge:
         """Return an edge to the same chat model that offers other tools."""
         other = copy(self)
-        other._model, other._tools, other._bound = self.model, list(tools), None
+        other._model, other._tools, other._bound = self.model, list(tools), None  # noqa: SLF001 (a copy of itself)
         return other
 
     def ask(self, ask: Ask, config: RunnableConfig) -> Reply:

@@ -191,7 +191,8 @@ class Toolbox:
 def _entry(tool: BaseTool, default_timeout_s: float | None) -> _Entry:
     policy = policy_of(tool)
     coroutine = getattr(tool, "coroutine", None)
-    is_async = coroutine is not None or (not hasattr(tool, "coroutine") and type(tool)._arun is not BaseTool._arun)
+    own_arun = type(tool)._arun is not BaseTool._arun  # noqa: SLF001 (what a subclass of BaseTool overrides)
+    is_async = coroutine is not None or (own_arun and not hasattr(tool, "coroutine"))
     if coroutine is not None:
         tool = tool.model_copy(update={"coroutine": _without_exit(coroutine)})
     return _Entry(
