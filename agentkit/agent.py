@@ -21,6 +21,7 @@ from pydantic import BaseModel
 
 from agentkit.approval import Decisions, Resume
 from agentkit.base import log
+from agentkit.base.sessions import BusySessions
 from agentkit.base.text import clean, shorten
 from agentkit.errors import ConfigError
 from agentkit.events import Event, TurnFinished, TurnStarted
@@ -33,7 +34,6 @@ from agentkit.loop.protocol import Act, Ask
 from agentkit.loop.react import react
 from agentkit.models.chat_model import Edge
 from agentkit.run.approval_gate import Approver, Gate, checked_approver
-from agentkit.run.busy_sessions import BusySessions
 from agentkit.run.driver import TurnRun
 from agentkit.run.event_stream import EventStream
 from agentkit.run.hooks import HookChain, Hooks, checked_hooks
@@ -423,9 +423,12 @@ class Agent(Runnable[Any, Any]):
         system = [SystemMessage(request.system)] if request.system else []
         messages = [*system, *history, HumanMessage(record.question)]
         start = partial(react, limits=self.limits, clock=self._clock, checks=self._checks)
-        flow = self._exact.turn(
-            messages, start, clock=self._clock, max_seconds=self.limits.max_seconds, so_far=record.so_far
-        )
+        if self._exact.does_nothing:
+            flow = start(messages, so_far=record.so_far)
+        else:
+            flow = self._exact.turn(
+                messages, start, clock=self._clock, max_seconds=self.limits.max_seconds, so_far=record.so_far
+            )
         hooks = HookChain(self._hooks, request.session) if self._hooks else None
         gate = None
         if hooks is not None or self._asks or request.resume is not None:

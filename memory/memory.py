@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, TextIO, TypeVar
 from langchain_core.messages import BaseMessage
 
 from agentkit.base.jsonable import storable
-from agentkit.base.session_names import check_session
+from agentkit.base.sessions import check_session
 from agentkit.base.text import clean, shorten
 from agentkit.errors import ConfigError, InputError, SessionBusyError
 from agentkit.memory.condense.condensing import Condense

@@ -13,7 +13,7 @@ from langchain_core.runnables import RunnableConfig
 from langchain_core.tools import BaseTool, ToolException
 from pydantic import BaseModel, Field
 
-from agentkit.base.session_names import check_session
+from agentkit.base.sessions import check_session
 from agentkit.base.text import shorten
 from agentkit.errors import AgentKitError, ModelError, SessionError
 from agentkit.memory.condense.facts import default_facts

@@ -73,6 +73,7 @@ class ExactPath:
         self._repeats: dict[str, str] = {
             tool.name: argument for tool in self.tools if isinstance(argument := _declared(tool), str)
         }
+        self.does_nothing = not (self._prefetch or self._guard or self._repeats)
 
     def turn(
         self,
@@ -83,7 +84,7 @@ class ExactPath:
         max_seconds: float | None = None,
         so_far: Sequence[Step] = (),
     ) -> Flow:
-        """The whole turn, around the loop.
+        """Run the whole turn, around the loop.
 
         Args:
             messages: System message, replayed history and the question, in order.
@@ -95,18 +96,6 @@ class ExactPath:
         Raises:
             GroundingError: The answer holds codes that stand nowhere, also after the model was asked to mend it.
         """
-        if not (self._prefetch or self._guard or self._repeats):
-            return start(messages, so_far=so_far)
-        return self._turn(messages, start, clock, max_seconds, so_far)
-
-    def _turn(
-        self,
-        messages: list[BaseMessage],
-        start: Callable[..., Flow],
-        clock: Callable[[], float],
-        max_seconds: float | None,
-        so_far: Sequence[Step],
-    ) -> Flow:
         began = clock()
         question = messages[-1].text
         evidence = Evidence(messages, self._repeats)
@@ -164,12 +153,6 @@ class ExactPath:
                 if isinstance(copied, str) and not evidence.holds(copied):
                     notes[call.id] = prompts.not_their_words(argument)
         return replace(act, known=known, notes=notes) if known or notes else act
-
-
-def noted(act: Act, step: Step, seen: Observation) -> Observation:
-    """The result of one of the calls of `act`, with the note that belongs to it below."""
-    note = act.notes.get(step.call_id)
-    return seen if note is None else seen.model_copy(update={"content": f"{seen.content}\n{note}"})
 
 
 def _declared(tool: BaseTool) -> object:

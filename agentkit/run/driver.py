@@ -19,7 +19,6 @@ from agentkit.approval import Decision
 from agentkit.base import log
 from agentkit.errors import HookError
 from agentkit.events import ApprovalNeeded, Event, LimitReached, ToolFinished, ToolStarted
-from agentkit.loop.prefetch import noted
 from agentkit.loop.protocol import Act, Ask, Reply
 from agentkit.loop.react import finished
 from agentkit.models.chat_model import Edge
@@ -157,7 +156,8 @@ class TurnRun:
     def _finish(self, act: Act, done: list[Step], seen: Observation) -> Event:
         """Add the next step of `act` to `done`, write it down, and return the event that tells of it."""
         step, call = act.steps[len(done)], act.calls[len(done)]
-        seen = noted(act, step, seen)
+        if note := act.notes.get(step.call_id):
+            seen = seen.model_copy(update={"content": f"{seen.content}\n{note}"})
         if self.hooks is not None and seen.error != "needs_approval":
             made = ToolCall(id=step.call_id, name=step.tool, arguments=step.tool_input)
             try:

@@ -13,7 +13,7 @@ from langchain_core.messages import BaseMessage, convert_to_messages
 from langchain_core.runnables import RunnableConfig, ensure_config
 
 from agentkit.approval import Resume
-from agentkit.base.session_names import check_session
+from agentkit.base.sessions import check_session
 from agentkit.base.text import clean, clean_json, is_clean, shorten
 from agentkit.errors import InputError
 from agentkit.turn import Turn

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from langchain_core.chat_history import BaseChatMessageHistory
 from langchain_core.messages import BaseMessage, HumanMessage, ToolMessage
 
-from agentkit.base.session_names import check_session
+from agentkit.base.sessions import check_session
 from agentkit.base.text import shorten
 from agentkit.errors import ConfigError, InputError
 from agentkit.memory.langchain.messages import folded, is_answered, is_of_a_turn, split_turns, turn_of_messages

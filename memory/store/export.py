@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any, Literal, TextIO
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from agentkit.base.session_names import check_session
+from agentkit.base.sessions import check_session
 from agentkit.base.text import shorten
 from agentkit.errors import InputError
 from agentkit.memory.objects import MemoryObject

@@ -15,7 +15,7 @@ from langchain_core.tools import BaseTool
 from pydantic import BaseModel, Field, PrivateAttr
 
 from agentkit.base import workers
-from agentkit.base.session_names import check_session
+from agentkit.base.sessions import check_session
 from agentkit.base.settings import Give, settings
 from agentkit.base.text import clean, shorten
 from agentkit.errors import InputError

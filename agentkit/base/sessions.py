@@ -1,4 +1,4 @@
-"""`BusySessions`: in one agent, a session runs one turn at a time."""
+"""Sessions: what one may be called, and which an agent runs at the moment."""
 
 from __future__ import annotations
 
@@ -8,11 +8,31 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from agentkit.base.text import shorten
-from agentkit.errors import SessionBusyError
+from agentkit.errors import SessionBusyError, SessionError
 
+MAX_SESSION_CHARS = 200
 CLOSING_CHECKS = 5000
 """How often, 1 ms apart, a run checks whether a stream dropped before it is closed: 5 s, chosen by hand. An event loop
 closes a dropped generator in its next round, so only a blocked loop comes near it."""
+
+
+def check_session(name: object) -> str:
+    """Return `name`, if a session may be called that.
+
+    Raises:
+        SessionError: Not text, empty, longer than 200 characters, or with characters that do not print.
+    """
+    if not isinstance(name, str) or not name.strip():
+        raise SessionError(f"The session name is {shorten(repr(name))}: give 1 to {MAX_SESSION_CHARS} characters.")
+    if len(name) > MAX_SESSION_CHARS:
+        raise SessionError(
+            f"The session name {shorten(name, 40)!r} has {len(name)} characters: the limit is {MAX_SESSION_CHARS}."
+        )
+    if not name.isprintable():
+        raise SessionError(
+            f"The session name {shorten(repr(name))} has characters that do not print: use letters, digits and signs."
+        )
+    return name
 
 
 class BusySessions:
