@@ -7,9 +7,10 @@ import re
 from typing import Any
 
 from agentkit.memory.formats.markup import read_markup
-from agentkit.memory.formats.outline import read_outline
+from agentkit.memory.formats.outline import read_outline, unflattened
 from agentkit.memory.formats.python_text import read_literal, read_literal_at
 from agentkit.memory.formats.tables import read_table
+from agentkit.memory.formats.yaml_text import read_yaml
 
 MAX_JSON_CHARS = 2_000_000
 MAX_DEPTH = 8
@@ -35,8 +36,11 @@ def read(text: str) -> Any:
     rows = read_table(text)
     if rows is not None:
         return {"rows": rows}
-    value = read_outline(text)
-    return _opened(value if value is not None else _within(bare))
+    for reader in (read_yaml, read_outline, _within):
+        value = reader(text)
+        if value is not None:
+            return _opened(unflattened(value) if isinstance(value, dict) else value)
+    return None
 
 
 def _json(text: str) -> Any:
@@ -85,7 +89,8 @@ def _read_or_text(text: str) -> Any:
 
 
 def _within(text: str) -> dict[str, Any] | None:
-    """The one tree in a text of which it is the most, and what is said around it."""
+    """Return the one tree in a text of which it is the most, and what is said around it."""
+    text = text.strip()
     fences = list(_FENCED.finditer(text))
     if fences:
         if len(fences) > 1:

@@ -1,214 +1,96 @@
-"""Text whose lines are keys and values, set in to show what belongs to what: YAML, markdown lists, printed records."""
+"""Lines of keys and values that are no YAML: markdown lists, ``key = value``, dotted paths, records one after another.
+
+Each line is written anew as the YAML it means, and YAML's parser does the rest.
+"""
 
 from __future__ import annotations
 
+import json
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
-MAX_LINES = 5000
-MAX_DEPTH = 30
+import yaml
 
-_BULLET = re.compile(r"(?:[-*+•]|\d{1,4}[.)])(?:\s+|$)")
+from agentkit.memory.formats.yaml_text import MAX_CHARS, NotYamlError, parse_yaml, plain_scalar
+
+_LINE = re.compile(r"(?P<indent>\s*)(?P<bullet>(?:(?:[-*+•]|\d{1,4}[.)])\s+)?)(?P<rest>.*)")
 _KEYED = re.compile(
     r"""(?:\*\*)?(?:"(?P<double>[^"]{1,60})"|'(?P<single>[^']{1,60})'|(?P<bare>[^\W\d][\w .()/\[\]-]{0,59}?))
     (?:\*\*)?\s*(?:(?::(?:\*\*)?|(?<=\s)=)(?:\s+(?P<value>\S.*)|\s*)|=(?P<tight>\S.*))""",
     re.VERBOSE,
 )
-_TEXT_BEGINS = re.compile(r"[|>][+-]?")
 _PATH = re.compile(r"[^\W\d][\w-]*(?:\[\d{1,5}\]|\.[\w-]+)+")
 _PATH_PART = re.compile(r"\[(\d+)\]|\.?([\w-]+)")
-_SCALARS: dict[str, Any] = {
-    "": None,
-    "~": None,
-    "null": None,
-    "None": None,
-    "true": True,
-    "True": True,
-    "false": False,
-    "False": False,
-    "[]": [],
-    "{}": {},
-}
-
-
-class _NoOutlineError(ValueError):
-    """The text is something else."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Line:
-    indent: int
-    text: str
-    bullet: bool
 
 
 def read_outline(text: str) -> dict[str, Any] | list[Any] | None:
-    """The tree of a text all of whose lines are keys with values, or items; None where it is something else."""
-    written = [line for line in text.splitlines() if line.strip()]
-    if not 2 <= len(written) <= MAX_LINES:
+    """Return the tree of a text all of whose lines are keys with values, or items; None if it is something else."""
+    lines = [line for line in text.splitlines() if line.strip()]
+    if len(lines) < 2 or len(text) > MAX_CHARS:
         return None
-    first = _line(written[0])
-    if not first.bullet and _KEYED.fullmatch(first.text) is None:
-        return None  # most prose and code is known by its first line
-    lines = [_line(line) for line in written]
-    if not any(_KEYED.fullmatch(line.text) for line in lines):
-        return None
+    written: list[str] = []
+    for line in lines:
+        meant = _as_yaml(line.expandtabs(4))
+        if meant is None or (not written and ":" not in meant):
+            return None  # most prose and code is known by its first line
+        written.append(meant)
     try:
-        value, end = _block(lines, 0, 0)
-    except _NoOutlineError:
+        value = _merged(parse_yaml("\n".join(written), repeated_keys=True)[0])
+    except (yaml.YAMLError, NotYamlError, RecursionError):
         return None
-    if end < len(lines) or not isinstance(value, (dict, list)):
+    is_records = isinstance(value, list) and all(isinstance(item, dict) for item in value)
+    return value if is_records or isinstance(value, dict) else None
+
+
+def _as_yaml(line: str) -> str | None:
+    """Return a line as YAML, its value quoted unless it is a number or a word YAML knows; None if it is prose."""
+    parts = _LINE.fullmatch(line)
+    if parts is None:
         return None
-    if isinstance(value, list) and not all(isinstance(item, dict) for item in value):
-        return None  # a list of sentences
-    return _unflattened(value) if isinstance(value, dict) else value
+    lead = parts["indent"] + ("-".ljust(len(parts["bullet"])) if parts["bullet"] else "")
+    keyed = _KEYED.fullmatch(parts["rest"].strip())
+    if keyed is None:
+        return lead + json.dumps(parts["rest"].strip()) if parts["bullet"] else None
+    key = keyed["double"] or keyed["single"] or keyed["bare"]
+    value = (keyed["value"] or keyed["tight"] or "").strip()
+    return f"{lead}{json.dumps(key.strip())}: {_value(value)}"
 
 
-def _line(line: str) -> _Line:
-    line = line.expandtabs(4)
-    bare = line.strip()
-    bullet = _BULLET.match(bare)
-    indent = len(line) - len(line.lstrip())
-    return _Line(indent, bare[bullet.end() :] if bullet else bare, bullet is not None)
+def _value(text: str) -> str:
+    if text in ("[]", "{}") or (len(text) >= 2 and text[0] == text[-1] == '"' and _is_json(text)):
+        return text
+    if len(text) >= 2 and text[0] == text[-1] and text[0] in "'\"":
+        return json.dumps(text[1:-1])
+    return text if not isinstance(plain_scalar(text), str) else json.dumps(text)
 
 
-def _block(lines: Sequence[_Line], start: int, depth: int) -> tuple[Any, int]:
-    """What the lines from `start` on say that are set in no less than its first."""
-    if depth > MAX_DEPTH:
-        raise _NoOutlineError
-    return (_items if lines[start].bullet else _mapping)(lines, start, depth)
+def _is_json(text: str) -> bool:
+    try:
+        return isinstance(json.loads(text), str)
+    except ValueError:
+        return False
 
 
-def _mapping(lines: Sequence[_Line], start: int, depth: int) -> tuple[Any, int]:
-    records: list[dict[str, Any]] = [{}]
-    indent, at = lines[start].indent, start
-    first = None
-    while at < len(lines) and lines[at].indent == indent and not lines[at].bullet:
-        key, said = _keyed(lines[at].text)
-        first = first or key
-        if key == first and records[-1]:
-            records.append({})  # the first key again: another record
-        if key in records[-1]:
-            raise _NoOutlineError
-        records[-1][key], at = _value(lines, at, said, depth)
-    if at < len(lines) and lines[at].indent > indent:
-        raise _NoOutlineError
-    return (records if len(records) > 1 else records[0]), at
-
-
-def _value(lines: Sequence[_Line], at: int, said: str, depth: int) -> tuple[Any, int]:
-    """What stands behind a key: on its line, or set in below it, items perhaps not."""
-    line, below = lines[at], lines[at + 1] if at + 1 < len(lines) else None
-    inside = below is not None and (
-        below.indent > line.indent or (below.indent == line.indent and below.bullet and not line.bullet)
-    )
-    if said:
-        value, end = _continued(lines, at + 1, line.indent, said)
-        if end < len(lines) and lines[end].indent > line.indent:
-            raise _NoOutlineError
-        return value, end
-    if inside:
-        return _block(lines, at + 1, depth + 1)
-    return None, at + 1
-
-
-def _continued(lines: Sequence[_Line], at: int, indent: int, said: str) -> tuple[Any, int]:
-    """A value and the lines it goes on in, set in deeper: folded, or as they stand behind a ``|``."""
-    start, as_it_stands = at, _TEXT_BEGINS.fullmatch(said) is not None
-    while at < len(lines) and lines[at].indent > indent:
-        if not as_it_stands and (lines[at].bullet or _KEYED.fullmatch(lines[at].text)):
-            break
-        at += 1
-    if at == start:
-        return _scalar(said), at
-    if any(line.bullet for line in lines[start:at]):
-        raise _NoOutlineError
-    more = [line.text for line in lines[start:at]]
-    return ("\n".join(more) if as_it_stands else " ".join([said, *more])), at
-
-
-def _items(lines: Sequence[_Line], start: int, depth: int) -> tuple[Any, int]:
-    found: list[Any] = []
-    indent, at = lines[start].indent, start
-    while at < len(lines) and lines[at].indent == indent and lines[at].bullet:
-        value, at = _item(lines, at, depth)
-        found.append(value)
-    if at < len(lines) and lines[at].indent > indent:
-        raise _NoOutlineError
-    return _merged(found), at
-
-
-def _item(lines: Sequence[_Line], at: int, depth: int) -> tuple[Any, int]:
-    line = lines[at]
-    end = at + 1
-    while end < len(lines) and lines[end].indent > line.indent:
-        end += 1
-    if not line.text:
-        if end == at + 1:
-            return None, end
-        value, reached = _block(lines, at + 1, depth + 1)
-        if reached != end:
-            raise _NoOutlineError
-        return value, end
-    if _KEYED.fullmatch(line.text) is None:
-        if end > at + 1:
-            raise _NoOutlineError
-        return _scalar(line.text), end
-    key, said = _keyed(line.text)
-    below = lines[at + 1 : end]
-    if below and not said and (below[0].bullet or below[0].indent > line.indent + 2):
-        value, reached = _block(lines, at + 1, depth + 1)
-        rest = reached
-    else:
-        value, rest = _continued(lines[:end], at + 1, line.indent + 2, said) if said else (None, at + 1)
-    if rest == end:
-        return {key: value}, end
-    more, reached = _block(lines, rest, depth + 1)
-    if reached != end or not isinstance(more, dict) or key in more:
-        if not said and rest == at + 1 and reached == end:
-            return {key: more}, end
-        raise _NoOutlineError
-    if not said and value is None:
-        return {key: more}, end
-    return {key: value, **more}, end
-
-
-def _merged(items: list[Any]) -> Any:
-    """Items of one key each, all of them different, are a mapping."""
+def _merged(value: Any) -> Any:
+    """Return a tree in which items of one key each, all of them different, are a mapping."""
+    if isinstance(value, dict):
+        return {key: _merged(inner) for key, inner in value.items()}
+    if not isinstance(value, list):
+        return value
+    items = [_merged(item) for item in value]
     if len(items) < 2 or not all(isinstance(item, dict) and len(item) == 1 for item in items):
         return items
     keys = [key for item in items for key in item]
     return {key: value for item in items for key, value in item.items()} if len(set(keys)) == len(keys) else items
 
 
-def _keyed(text: str) -> tuple[str, str]:
-    match = _KEYED.fullmatch(text)
-    if match is None:
-        raise _NoOutlineError
-    key = match["double"] or match["single"] or match["bare"]
-    return key.strip(), (match["value"] or match["tight"] or "").strip()
+def unflattened(mapping: dict[str, Any]) -> dict[str, Any]:
+    """Return ``flights[0].number`` and the like as the tree they spell, if most keys are such and some have an index.
 
-
-def _scalar(text: str) -> Any:
-    if text in _SCALARS:
-        return _SCALARS[text]
-    if len(text) >= 2 and text[0] == text[-1] and text[0] in "'\"":
-        return text[1:-1]
-    for number in (int, float):
-        try:
-            if str(number(text)) == text:
-                return number(text)
-        except (ValueError, OverflowError):
-            pass
-    return text
-
-
-def _unflattened(mapping: dict[str, Any]) -> dict[str, Any]:
-    """``flights[0].number`` and the like as the tree they spell, where most keys are such."""
+    Keys with mere dots are as often names as paths, and stay.
+    """
     paths = [key for key in mapping if _PATH.fullmatch(key)]
-    if len(paths) < 2 or 2 * len(paths) < len(mapping):
+    if len(paths) < 2 or 2 * len(paths) < len(mapping) or not any("[" in key for key in paths):
         return mapping
     root: dict[str, Any] = {}
     for key, value in mapping.items():
@@ -223,7 +105,7 @@ def _unflattened(mapping: dict[str, Any]) -> dict[str, Any]:
 
 
 def _listed(value: Any) -> Any:
-    """Mappings from 0, 1, 2 … as lists."""
+    """Return mappings from 0, 1, 2 … as lists."""
     if not isinstance(value, dict):
         return value
     if value and list(value) == list(range(len(value))):

@@ -8,11 +8,12 @@ from decimal import Decimal
 
 import pytest
 import yaml
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from pydantic import BaseModel
 
 from agentkit.memory.formats.detect import read
+from agentkit.memory.formats.yaml_text import parse_yaml, read_yaml
 
 ORDER = {
     "id": "A-17",
@@ -80,7 +81,7 @@ def test_xml():
             "Found 2:\n- id: A-1\n  qty: 2\n- id: B-2\n  qty: 3",
             {"Found 2": [{"id": "A-1", "qty": 2}, {"id": "B-2", "qty": 3}]},
         ),
-        ("a: |\n  one\n  b: two\nc: 3", {"a": "one\nb: two", "c": 3}),
+        ("a: |\n  one\n  b: two\nc: 3", {"a": "one\nb: two\n", "c": 3}),
         ("- a: one and\n    the rest\n  b: 2\n- a: x", [{"a": "one and the rest", "b": 2}, {"a": "x"}]),
         ("HOME=/root\nN=3", {"HOME": "/root", "N": 3}),
         ('{"a": 1}\n{"a": 2}', {"rows": [{"a": 1}, {"a": 2}]}),
@@ -211,3 +212,68 @@ RECORDS = st.dictionaries(KEY, RECORD | NAME | st.lists(RECORD, min_size=2, max_
 @given(RECORDS)
 def test_records_in_yaml_are_read(tree):
     assert read(yaml.safe_dump(tree, sort_keys=False)) == tree
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("# who\nname: Ann\nage: 3  # years", {"name": "Ann", "age": 3}),
+        ("---\nname: Ann\nage: 3", {"name": "Ann", "age": 3}),
+        ("kind: Pod\n---\nkind: Service\n", [{"kind": "Pod"}, {"kind": "Service"}]),
+        ("tags: [a, b, 3]\nat: {x: 1, y: 2}", {"tags": ["a", "b", 3], "at": {"x": 1, "y": 2}}),
+        ("{name: Ann, tags: [a, b]}", {"name": "Ann", "tags": ["a", "b"]}),
+        ("a: >\n  one\n  two\n\n  three\nb: 1", {"a": "one two\nthree\n", "b": 1}),
+        ("a: >-\n  one\n  two\nb: 1", {"a": "one two", "b": 1}),
+        ("a: |-\n  one\n   two\nb: 1", {"a": "one\n two", "b": 1}),
+        ("a: \"x\\ty\"\nb: 'it''s'", {"a": "x\ty", "b": "it's"}),
+        ("- id: 1\n  to:\n  - x\n- id: 2", [{"id": 1, "to": ["x"]}, {"id": 2}]),
+        ("zip: 00501\nphone: +1\noctal: 0852\nday: 2026-05-01\non: yes\nat: 12:30", None),
+        ("ref: #4471\nn: 2", {"ref": "#4471", "n": 2}),
+        ("empty:\nnull: ~\nno: null", {"empty": None, "null": None, "no": None}),
+    ],
+)
+def test_yaml(text, value):
+    as_written = dict(line.split(": ") for line in text.splitlines()) if value is None else value
+    assert read(text) == as_written
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["a: &x 1\nb: *x", "a: &x [1]\nb: 2", "- &a {b: 1}\n- *a", "a: 1\na: 2", "? [a, b]\n: 1\nc: 2", "if x:\n    y()"],
+)
+def test_what_is_no_tree_or_might_grow_is_refused(text):
+    assert read_yaml(text) is None
+
+
+def as_yaml_reads(value):
+    """A tree with the floats that YAML prints otherwise than Python as the text they were printed as."""
+    if isinstance(value, dict):
+        return {key: as_yaml_reads(inner) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [as_yaml_reads(inner) for inner in value]
+    printed = yaml.safe_dump(value).splitlines()[0] if isinstance(value, float) else ""
+    return value if not printed or printed == str(value) else printed
+
+
+YAML_KEY = st.text(st.characters(codec="utf-8", exclude_categories=["Cs", "Cc"]), min_size=1, max_size=20)
+YAML_TREE = st.recursive(
+    PLAIN | st.text(max_size=30) | st.floats(allow_nan=False, allow_infinity=False),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(YAML_KEY, inner, max_size=4),
+)
+
+
+@settings(max_examples=400, deadline=None)
+@given(
+    st.dictionaries(YAML_KEY, YAML_TREE, min_size=1, max_size=4),
+    st.sampled_from([None, False]),
+    st.booleans(),
+    st.booleans(),
+)
+def test_whatever_yaml_dumps_is_what_it_was(tree, flow, unicode, indented):
+    text = yaml.safe_dump(
+        tree, sort_keys=False, default_flow_style=flow, allow_unicode=unicode, indent=4 if indented else None
+    )
+    assume(yaml.safe_load(text) == tree)  # PyYAML itself loses a lone \x85
+    assert parse_yaml(text) == [as_yaml_reads(tree)]
+    if len(text.splitlines()) > 1 or text.startswith("{"):
+        assert read_yaml(text) == as_yaml_reads(tree)
