@@ -17,7 +17,6 @@ from agentkit.base.text import clean, shorten
 from agentkit.errors import ConfigError, InputError, SessionBusyError
 from agentkit.memory.condense.condensing import Condense
 from agentkit.memory.objects import MemoryObject
-from agentkit.memory.replay.budget import OlderParts
 from agentkit.memory.replay.messages import CountTokens, check_mode, estimate_tokens, replay
 from agentkit.memory.store.url import without_password
 from agentkit.turn import Turn
@@ -106,7 +105,6 @@ class Memory:
         self._redact = redact
         self._embeddings = embeddings
         self._clock = clock
-        self._parts = OlderParts()
         self._opened: Store | None = None
         self._close: Callable[[], None] | None = None
         self._lock = threading.Lock()
@@ -229,10 +227,7 @@ class Memory:
             return []
         newest_first = self._store().newest_objects(session)
         budget = self._max_tokens if max_tokens is None else max_tokens
-        messages = replay(newest_first, self._mode, max_tokens=budget, count=self._count, parts=self._parts)
-        if not messages:
-            self._parts.forget(session)  # another process may have deleted it
-        return messages
+        return replay(newest_first, self._mode, max_tokens=budget, count=self._count)
 
     def search(self, session: str, words: str, limit: int = 5, *, by: str | None = None) -> list[Hit]:
         """Find what was said and done in a session, in questions, answers, and inputs and whole results of tools.
@@ -296,7 +291,6 @@ class Memory:
                 session is gone, and `compact` wipes them later.
         """
         turns = self._store().delete(check_session(session))
-        self._parts.forget(session)
         self._store().compact()
         return turns
 
