@@ -88,7 +88,7 @@ class MemoryObject(BaseModel):
         unknown = ", ".join(action.reference for action in self.actions if action.unknown)
         reasons = [_NO_ANSWER.get(self.stop_reason, ""), f"outcome of {unknown} unknown" if unknown else ""]
         said = "; ".join(filter(None, reasons))
-        return f"(no answer: {said})" if said else "—"
+        return f"(no answer: {said})" if said else "(no answer)"
 
 
 _NO_ANSWER: dict[str, str] = {

@@ -17,8 +17,8 @@ def default_facts(step: Step) -> dict[str, Any]:
     """
     value = _typed(None if step.result is None else step.result.value)
     if value is None:
-        text = step.observation.strip()
-        value = text if text != "null" else None
+        text = step.observation.strip("\n").rstrip()
+        value = text if text.strip() != "null" else None
         found = read(step.observation)
         value = value if found is None else found
     return value if isinstance(value, dict) and list(value) != ["result"] else {"result": value}
@@ -40,4 +40,4 @@ def _typed(value: Any) -> Any:
 def _scalar(value: Any) -> Any:
     """Return what a cell holds without its array type; a missing value is None."""
     value = value.item() if hasattr(value, "item") and callable(value.item) else value
-    return None if value != value else value  # noqa: PLR0124 - true of nan and NaT only
+    return None if value != value else value

@@ -98,8 +98,21 @@ def shared_fields(rows: Sequence[Mapping[str, Any]]) -> list[str]:
     return [k for k, v in rows[0].items() if all(k in row and row[k] == v and type(row[k]) is type(v) for row in rows)]
 
 
-def fit(node: Node, room: int, named: Named = lambda _: False) -> None:
-    """Cut a node until it takes about `room` characters; what was cut stays in `hidden`."""
+def fit(node: Node, room: int, named: Named = lambda _: False, rows_room: int | None = None) -> None:
+    """Cut a node until it takes about `room` characters; what was cut stays in `hidden`.
+
+    Args:
+        node: The node.
+        room: Characters.
+        named: Tells the rows that must stay.
+        rows_room: Characters of the rows of each list that are not named; None for as many as there are.
+    """
+    if rows_room is not None and node.kind == "record" and not _is_mapping_of_rows(node):
+        for item in node.items:
+            fit(item, room, named, rows_room)
+        node.measure()
+    elif rows_room is not None and node.kind == "list" and len(node.items) > 2:
+        room = min(room, rows_room)
     if node.size <= room:
         return
     node.cut = True
@@ -156,13 +169,27 @@ def cut_text(text: str, room: int) -> str:
     if len(text) <= room:
         return text
     lines = text.split("\n")
-    head, tail = _lines_within(lines, room * 2 // 3), _lines_within(lines[::-1], room // 3)
+    head, tail = _lines_within(lines, int(room * HEAD)), _lines_within(lines[::-1], int(room * (1 - HEAD)))
     if head == 0:  # a line that is too long by itself
-        return f"{_words(text, room * 2 // 3)} {CUT} {_words(text[::-1], room // 3)[::-1]}".strip()
-    if head + tail >= len(lines):
-        return text
-    between = f"{CUT} {len(lines) - head - tail} lines {CUT}"
-    return "\n".join([*lines[:head], between, *(lines[-tail:] if tail else [])])
+        return f"{_words(text, int(room * HEAD))} {CUT} {_words(text[::-1], int(room * (1 - HEAD)))[::-1]}".strip()
+    return _joined(lines, {*range(head), *range(len(lines) - tail, len(lines))})
+
+
+HEAD = 0.67
+
+
+def _joined(lines: list[str], kept: set[int]) -> str:
+    """Return the lines that are kept, a count in the place of those between."""
+    out: list[str] = []
+    gap = 0
+    for n, line in enumerate(lines):
+        if n in kept:
+            out += [f"{CUT} {gap} lines {CUT}"] if gap else []
+            out.append(line)
+            gap = 0
+        else:
+            gap += 1
+    return "\n".join([*out, *([f"{CUT} {gap} lines {CUT}"] if gap else [])])
 
 
 def _lines_within(lines: Iterable[str], room: int) -> int:
@@ -210,7 +237,8 @@ def _cut_rows(node: Node) -> Any:
 
 def some(names: list[Any]) -> list[Any]:
     """Return identifiers as far as they take `MAX_NAMES_CHARS`, and a mark if some are left."""
-    kept, room = [], MAX_NAMES_CHARS
+    kept: list[Any] = []
+    room = MAX_NAMES_CHARS
     for name in names:
         room -= len(compact(name)) + 1
         if room < 0:
@@ -219,7 +247,7 @@ def some(names: list[Any]) -> list[Any]:
     return kept
 
 
-MAX_NAMES_CHARS = 500
+MAX_NAMES_CHARS = 200
 """Identifiers of cut rows in all; as long as a result that is not the newest."""
 
 

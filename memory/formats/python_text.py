@@ -192,7 +192,7 @@ class _Reader:
 
 def _unescaped(match: re.Match[str]) -> str:
     said = match[1]
-    if said[0] in "xuU":
+    if said[0] in "xuU" and len(said) > 1:
         code = int(said[1:], 16)
         return chr(code) if code <= sys.maxunicode else match[0]
     return _ESCAPES.get(said, match[0])

@@ -32,6 +32,8 @@ from agentkit.memory.objects import Action
 Scope = tuple[Hashable, ...]
 
 EMPTY = ("null", '""', "[]", "{}")
+ROWS_CHARS = 300
+TEXT_CHARS = 500
 MAX_COMPARED = 64
 """Later statements under the same key that are compared; behind more, a value is said again."""
 
@@ -86,13 +88,14 @@ class Ledger:
         self.identifiers: set[str] = set()
         self.by_key: dict[str, list[tuple[int, About, str]]] = {}
         self.texts: dict[str, str] = {}
+        self.known_as: dict[tuple[str, str], tuple[Scope, tuple[str, str]]] = {}
 
     def copy(self) -> Ledger:
         """Return an independent copy."""
         other = Ledger()
         other.at = self.at
         other.last, other.identifiers, other.texts = dict(self.last), set(self.identifiers), dict(self.texts)
-        other.keys, other.rows = dict(self.keys), dict(self.rows)
+        other.keys, other.rows, other.known_as = dict(self.keys), dict(self.rows), dict(self.known_as)
         other.by_key = {key: list(entries) for key, entries in self.by_key.items()}
         return other
 
@@ -112,7 +115,7 @@ class Ledger:
         value = action.facts["result"] if list(action.facts) == ["result"] else action.facts
         draft = _Draft(self, action, given=arguments_stand)
         root, marks = draft.node(value), draft.marks()
-        if draft.unchanged and root is not None or draft.unchanged and room > 0:
+        if (draft.unchanged and root is not None) or (draft.unchanged and room > 0):
             whole = _Draft(self, action, given=arguments_stand, anew=True)
             again = whole.node(value)
             said = (0 if root is None else root.size) + len("; ".join(marks))
@@ -180,13 +183,12 @@ class Ledger:
             self.keys[scope] = keys
         for scope, rows in draft.rows.items():
             self.rows[scope] = rows
+        self.known_as |= draft.known_as
         for key, about, text in draft.seen:
             self.by_key.setdefault(key, []).append((self.at, about, text))
 
 
-def _written(
-    root: Node | None, action: Action, room: int, named: Named, *, whole: bool
-) -> tuple[str, bool, bool]:
+def _written(root: Node | None, action: Action, room: int, named: Named, *, whole: bool) -> tuple[str, bool, bool]:
     """Return what is written, whether it is a text as the tool wrote it, and whether less than all of it is there.
 
     The tool's own print is written if nothing is left out of it and it is the shorter; else JSON.
@@ -195,15 +197,17 @@ def _written(
         return "", False, False
     own = root.value if root.kind == "leaf" else action.text if whole and len(action.text) <= root.size else None
     if isinstance(own, str) and own:
-        text = cut_text(own, room)
+        text = cut_text(own, min(room, TEXT_CHARS if root.kind == "leaf" else ROWS_CHARS))
         return text, True, text != own
-    fit(root, room, named)
+    fit(root, room, named, ROWS_CHARS)
     text = write(root)
     return text, False, any(node.cut or node.hidden for node, _ in walk(root)) or f'"{CUT} ' in text
 
 
 def _about(action: Action, *, is_call: bool = False) -> About:
-    scalars = {k: compact(v) for k, v in action.input.items() if not isinstance(v, (dict, list)) and v not in (None, "")}
+    scalars = {
+        k: compact(v) for k, v in action.input.items() if not isinstance(v, (dict, list)) and v not in (None, "")
+    }
     place = (action.tool, compact(action.input), *(("call",) if is_call else ()))
     return About(place, scalars, frozenset(scalars.values()))
 
@@ -224,6 +228,7 @@ class _Draft:
         self._about = _about(action)
         self._anew = anew
         self._given = {(k, text) for k, text in self._about.arguments.items()} if given else set()
+        self._named = set(self._about.arguments.items())
         self._only = list(self._about.arguments.values()) if len(self._about.arguments) == 1 else []
         self.is_news = False
         self.unchanged: list[tuple[Scope, str]] = []
@@ -232,6 +237,7 @@ class _Draft:
         self.keys: dict[Scope, list[str]] = {}
         self.rows: dict[Scope, list[str]] = {}
         self.seen: list[tuple[str, About, str]] = []
+        self.known_as: dict[tuple[str, str], tuple[Scope, tuple[str, str]]] = {}
 
     def node(self, value: Any) -> Node | None:
         """Return what is to be written of the result; None for nothing."""
@@ -293,10 +299,10 @@ class _Draft:
 
     def _record(self, value: dict[str, Any], scope: Scope, key: str, about: About, *, top: bool) -> Node | None:
         place_scope = scope
-        name = self._identifier(value)
-        if name is not None:
+        thing = self._thing(value)
+        if thing is not None:
+            scope, name = thing
             about = About(about.place, about.arguments, about.values | {name[1]}, name)
-            scope = ("thing", *name)
         elif key:
             about = About(about.place, about.arguments, about.values | {compact(key)}, about.row)
         items = [self._value(v, scope, k, about, top=top) for k, v in value.items()]
@@ -311,35 +317,41 @@ class _Draft:
             return None
         return Node("record", items=shown, key=key).measure()
 
-    def _identifier(self, value: dict[str, Any]) -> tuple[str, str] | None:
-        """Return the key and value that identify a record: its first scalar, or the call's only argument come back."""
+    def _thing(self, value: dict[str, Any]) -> tuple[Scope, tuple[str, str]] | None:
+        """Return what a record is about: the row that an argument named, or the record its first scalar identifies."""
         scalars = [(k, compact(v)) for k, v in value.items() if _can_identify(v)]
-        for n, (key, text) in enumerate(scalars):
-            if text in self._only:
-                self._ledger.identifiers.add(key)
-                return key, text
-            if n == 0 and key in self._ledger.identifiers:
-                return key, text
-        return None
+        for n, found in enumerate(scalars):
+            if found[1] in self._only:
+                self._ledger.identifiers.add(found[0])
+            if (found[0] in self._ledger.identifiers) and (n == 0 or found[1] in self._only):
+                return ("thing", *found), found
+        return next(
+            (self._ledger.known_as[f] for f in scalars if f in self._named and f in self._ledger.known_as), None
+        )
 
     def _rows(self, rows: list[dict[str, Any]], scope: Scope, key: str, about: About) -> Node | None:
         name = row_key(rows)
+        thing = self._thing(rows[0]) if len(rows) == 1 else None
         if name is None and len(rows) == 1:
             name = next((k for k, v in rows[0].items() if _can_identify(v)), None)
         if name is None:
             return self._list(rows, scope, key, about)
         changed: list[tuple[dict[str, Any], list[tuple[tuple[Scope, str], str]]]] = []
         names: list[str] = []
+        telling = [k for k in rows[0] if _tells_apart(rows, k)]
         for row in rows:
             found = (name, compact(row[name]))
             names.append(found[1])
             here: Scope = (*scope, *found)
             its_scope = ("thing", *found) if name in self._ledger.identifiers else here
+            if thing is not None:
+                its_scope, found = thing
             its = About(about.place, about.arguments, about.values | {found[1]}, found)
             self.seen += [(k, its, compact(v)) for k, v in values_of(row)]
             missing = [k for k in self._ledger.keys.get(here, ()) if k not in row]
             self.lost += [(its_scope, k) for k in missing]
             self.keys[here] = [k for k, v in row.items() if compact(v) not in EMPTY]
+            self.known_as |= {(k, compact(row[k])): (its_scope, found) for k in telling}
             news = [k for k, v in row.items() if not self._is_known_of_row(k, v, its_scope, its)]
             if not news and not missing:
                 self.unchanged += [(its_scope, k) for k in row if (its_scope, k) in self._ledger.last]
@@ -375,7 +387,9 @@ class _Draft:
     def _table(self, rows: list[tuple[dict[str, Any], list[Any]]], name: str | None, key: str) -> Node:
         same = [k for k in shared_fields([row for row, _ in rows]) if k != name]
         shared = {k: rows[0][0][k] for k in same}
-        if sum(len(compact(k)) + len(compact(v)) + 2 for k, v in shared.items()) * (len(rows) - 1) < len('{"all":{},"rows":}'):
+        if sum(len(compact(k)) + len(compact(v)) + 2 for k, v in shared.items()) * (len(rows) - 1) < len(
+            '{"all":{},"rows":}'
+        ):
             shared, same = {}, []
         items = []
         for row, states in rows:
@@ -384,6 +398,11 @@ class _Draft:
             item.states = states
             items.append(item)
         return Node("list", items=items, key=key, shared=node_of(shared) if shared else None).measure()
+
+
+def _tells_apart(rows: list[dict[str, Any]], key: str) -> bool:
+    found = [row.get(key) for row in rows]
+    return all(isinstance(v, str) and v for v in found) and len(set(found)) == len(found)
 
 
 def _can_identify(value: Any) -> bool:

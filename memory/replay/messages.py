@@ -15,8 +15,8 @@ from langchain_core.messages import BaseMessage
 from agentkit.base.text import shorten
 from agentkit.errors import ConfigError
 from agentkit.memory.objects import MemoryObject
-from agentkit.memory.replay.fitting import MESSAGE_TOKENS, CountTokens, render, within
-from agentkit.memory.replay.pressure import NEWEST_CHARS
+from agentkit.memory.replay.fitting import MESSAGE_TOKENS, CountTokens, Plans, render, within
+from agentkit.memory.replay.pressure import LEAST, NEWEST_CHARS
 from agentkit.memory.replay.turns import ReplayMode
 
 __all__ = ["MESSAGE_TOKENS", "NEWEST_CHARS", "CountTokens", "ReplayMode", "check_mode", "estimate_tokens", "replay"]
@@ -45,6 +45,7 @@ def replay(
     max_tokens: int | None,
     count: CountTokens,
     newest_chars: int = NEWEST_CHARS,
+    plans: Plans | None = None,
 ) -> list[BaseMessage]:
     """Return the messages a session is replayed as, oldest first.
 
@@ -54,6 +55,7 @@ def replay(
         max_tokens: Tokens all messages together may take, by `count`; None for no limit.
         count: Tokens of a text.
         newest_chars: Characters of a result of the newest turn.
+        plans: What earlier calls with this mode and counter found out, to be quicker.
 
     Raises:
         InputError: Not even the line that counts the turns fits.
@@ -61,5 +63,5 @@ def replay(
     if mode == "none":
         return []
     if max_tokens is None:
-        return render(list(newest_first)[::-1], mode, 0, newest_chars).messages
-    return within(newest_first, mode, max_tokens, count, newest_chars).messages
+        return render(list(newest_first)[::-1], mode, LEAST, newest_chars).messages
+    return within(newest_first, mode, max_tokens, count, newest_chars, plans).messages

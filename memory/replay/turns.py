@@ -14,13 +14,13 @@ from agentkit.base.text import one_line, shorten
 from agentkit.memory.condense.tree import CUT, Named, compact, cut_text
 from agentkit.memory.objects import Action, MemoryObject
 from agentkit.memory.replay.ledger import Ledger
-from agentkit.memory.replay.pressure import Room
+from agentkit.memory.replay.pressure import Room, room_of
 
 ReplayMode = Literal["none", "answers", "dialogue", "objects", "calls"]
 
 
 def turn_messages(
-    turn: MemoryObject, mode: ReplayMode, ledger: Ledger, room: Room, following: MemoryObject | None = None
+    turn: MemoryObject, mode: ReplayMode, ledger: Ledger, room: Sequence[Room], following: MemoryObject | None = None
 ) -> list[BaseMessage]:
     """Return the messages a turn is replayed as; the ledger learns what they state.
 
@@ -28,21 +28,32 @@ def turn_messages(
         turn: The turn.
         mode: The way to remember.
         ledger: What the replay states before them.
-        room: How much of the turn is written.
+        room: How much is written of the turn, and of each of its calls.
         following: The next turn; what it names of this one's results is not cut.
     """
-    answer = cut_text(turn.answer, room.prose)
+    answer = cut_text(turn.answer, room[0].prose)
     if mode == "answers":
         return [AIMessage(answer)]
-    question = cut_text(turn.question, room.prose) if turn.question.strip() else "(empty question)"
+    question = cut_text(turn.question, room[0].prose) if turn.question.strip() else "(empty question)"
     if mode == "dialogue" or not turn.actions:
         return [HumanMessage(question), AIMessage(answer)]
+    if not room[0].calls:
+        for action in turn.actions:
+            ledger.forget(action)
+        return [HumanMessage(f"{question}\n\n[{CUT} t{turn.number}]"), AIMessage(answer)]
     named = _named(turn, following)
     if mode == "calls":
         return [HumanMessage(question), *_calls(turn.actions, ledger, room, named), AIMessage(answer)]
-    lines = [line for action in turn.actions for line in _lines(action, ledger, room, named)]
-    note = "\n".join([f"[t{turn.number} calls]", *lines])
-    return [HumanMessage(f"{question}\n\n{note}"), AIMessage(answer)]
+    lines = [line for a, its in zip(turn.actions, room, strict=True) for line in _lines(a, ledger, its, named)]
+    note = "\n".join(lines)
+    return [HumanMessage(f"{question}\n\n[t{turn.number}] {note}"), AIMessage(answer)]
+
+
+def rooms(turn: MemoryObject, age: int, pressure: float, newest_chars: int) -> list[Room] | None:
+    """Return how much is written of a turn and of each of its calls; None if the turn is only counted."""
+    calls = max(1, len(turn.actions))
+    found = [room_of(age, pressure, newest_chars, (calls - 1 - n) / calls) for n in range(calls)]
+    return None if found[0] is None else [room for room in found if room is not None]
 
 
 def _named(turn: MemoryObject, following: MemoryObject | None) -> Named:
@@ -59,30 +70,32 @@ def _lines(action: Action, ledger: Ledger, room: Room, named: Named) -> list[str
 
     Texts of several lines stand below, each line set in, so that none can be taken for a call.
     """
-    short, blocks, is_cut = {}, [], False
+    short: dict[str, Any] = {}
+    blocks: list[str] = []
+    is_cut = False
     for key, value in action.input.items():
         written = _argument(value, room)
         is_cut |= written is not value
         if isinstance(written, str) and "\n" in written.strip("\n"):
             before = ledger.texts.get(written)
             ledger.texts.setdefault(written, action.reference)
-            blocks.append(f" {one_line(key)}: {CUT} as in {before}" if before else f" {one_line(key)}:\n{_set_in(written)}")
+            blocks.append(
+                f"{one_line(key)}: {CUT} as in {before}" if before else f"{one_line(key)}:\n{_set_in(written)}"
+            )
         else:
             short[key] = written
     result = _result(action, ledger, room, named, arguments_stand=not is_cut)
     if is_cut and not result.endswith(action.reference):
         result = f"{result} {CUT} {action.reference}".lstrip()
-    call = f"{shorten(action.tool, 100) or 'unknown'} {compact(short) if short or not blocks else ''}".rstrip()
-    if "\n" in result:
-        result = f"\n{_set_in(result)}"
-    if not blocks:
-        return [f"{call} → {result}" if result[:1] != "\n" else f"{call} →{result}"]
-    return [call, *blocks, f" → {result}" if result[:1] != "\n" else f" →{result}"]
+    tool = shorten(action.tool, 100) or "unknown"
+    call = " ".join([tool, *([compact(short)] if short or not blocks else []), "\n".join(blocks)]).rstrip()
+    outcome = f"→\n{_set_in(result)}" if "\n" in result else f"→ {result}"
+    return [call, outcome] if blocks else [f"{call} {outcome}"]
 
 
 def _set_in(text: str) -> str:
-    lines = text.strip("\n").splitlines()
-    return "\n".join(f"  {line}".rstrip() for line in lines)
+    """Return lines of others, each set in by a space, so that none can be taken for a call."""
+    return "\n".join(f" {line}".rstrip() for line in text.strip("\n").splitlines())
 
 
 def _argument(value: Any, room: Room) -> Any:
@@ -103,18 +116,17 @@ def _result(action: Action, ledger: Ledger, room: Room, named: Named, *, argumen
     return f"{failure}; left behind: {left}" if left else failure
 
 
-def _calls(actions: Sequence[Action], ledger: Ledger, room: Room, named: Named) -> list[BaseMessage]:
+def _calls(actions: Sequence[Action], ledger: Ledger, rooms_of: Sequence[Room], named: Named) -> list[BaseMessage]:
     """Return the calls of each reply in one message, and their results behind it."""
     messages: list[BaseMessage] = []
-    for _, together in groupby(actions, key=lambda action: action.round):
-        round_of = list(together)
-        inputs = [{key: _argument(value, room) for key, value in a.input.items()} for a in round_of]
+    for _, together in groupby(zip(actions, rooms_of, strict=True), key=lambda pair: pair[0].round):
+        round_of = [(a, room, {k: _argument(v, room) for k, v in a.input.items()}) for a, room in together]
         calls = [
             {"name": a.tool or "unknown", "args": given, "id": a.reference, "type": "tool_call"}
-            for a, given in zip(round_of, inputs, strict=True)
+            for a, _, given in round_of
         ]
         messages.append(AIMessage("", tool_calls=calls))
-        for a, given in zip(round_of, inputs, strict=True):
+        for a, room, given in round_of:
             result = _result(a, ledger, room, named, arguments_stand=given == a.input)
             if given != a.input and not result.endswith(a.reference):
                 result = f"{result} {CUT} {a.reference}"

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import delete, insert, select, text, update
 
 from agentkit.errors import StoreError
-from agentkit.memory.condense.condensing import Prepared
+from agentkit.memory.condense.condensing import Kept, Prepared
 from agentkit.memory.condense.summarise import with_facts
 from agentkit.memory.objects import MemoryObject
 from agentkit.memory.store import guarded_writes, schema, search_index
@@ -59,9 +59,9 @@ def close_turn(connection: Connection, key: TurnKey, prepared: Prepared, state: 
     return True
 
 
-def add_object(connection: Connection, turn: Turn, facts: Sequence[dict[str, Any]]) -> MemoryObject:
-    """Make and add the object of a turn whose steps have these facts."""
-    remembered = with_facts(turn, facts)
+def add_object(connection: Connection, turn: Turn, kept: Sequence[Kept]) -> MemoryObject:
+    """Make and add the object of a turn of whose results this is kept."""
+    remembered = with_facts(turn, kept)
     insert_object(connection, remembered)
     return remembered
 
