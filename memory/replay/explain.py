@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from agentkit.base.text import shorten
 from agentkit.memory.objects import MemoryObject
 from agentkit.memory.replay.fitting import CountTokens, Plan, cost, message_text, render, within
-from agentkit.memory.replay.pressure import LEAST, NEWEST_CHARS, RESULT_CHARS, WHOLE, Room
+from agentkit.memory.replay.pressure import NEWEST_CHARS, RESULT_CHARS, WHOLE, Room
 from agentkit.memory.replay.turns import ReplayMode
 from agentkit.turn import Turn
 
@@ -111,7 +111,7 @@ def explain(
     """
     plan = Plan([], {}, 0)
     if mode != "none" and max_tokens is None:
-        plan = render(objects, mode, LEAST, newest_chars)
+        plan = render(objects, mode, newest_chars)
     elif mode != "none" and max_tokens is not None:
         plan = within(reversed(objects), mode, max_tokens, count, newest_chars)
     shown = tuple(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage
 
@@ -22,13 +22,16 @@ MESSAGE_TOKENS = 1
 """What a message costs beside its text: what stands between it and the next."""
 ROUNDS = 10
 """Pressures that are tried; the last two differ by less than a fortieth of a halving."""
-SHORT = 8
-"""Turns of a session that is planned as a whole."""
-BATCHES = (16, 4)
-SETTLED = 0.8
-USED = 0.86
-MAX_PLANS = 64
+SHORT = 16
+"""Turns of a session that is planned as a whole, and a border behind the newest that reading goes back at least."""
+BATCHES = (16, 8, 6, 5, 4, 3, 2)
+"""Turns of a longer session that step down together, the most that fit."""
+SETTLED = 0.65
+"""What those that have may take of the budget; the rest is for the turns to come."""
+MAX_PLANS = 256
+"""Plans that a memory keeps at hand."""
 CHARS_PER_TOKEN = 4
+"""Used only to bound how many turns are read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,23 +63,39 @@ def message_text(message: BaseMessage) -> str:
 
 @dataclass(slots=True)
 class Part:
-    """The beginning of a replay, to which later turns are added."""
+    """The beginning of a replay, to which later turns are added.
+
+    Attributes:
+        messages: The messages so far.
+        forms: How much of each turn that is shown is written, by its number.
+        ledger: What they state.
+        tokens: What they take, if a counter was given.
+    """
 
     messages: list[BaseMessage] = field(default_factory=list)
     forms: dict[int, Room] = field(default_factory=dict)
     ledger: Ledger = field(default_factory=Ledger)
     tokens: int = 0
 
-    def add(
-        self, turns: Sequence[MemoryObject], ages: Sequence[int], mode: ReplayMode, pressure: float, newest_chars: int
-    ) -> Part:
-        """Add turns, each at its age; those that are only counted are omitted. Return the part itself."""
+    def add(self, turns: Sequence[MemoryObject], ages: Sequence[int], way: Way, pressure: float) -> Part:
+        """Add turns, each at its age, but for those that are only counted, and return the part itself.
+
+        It stops where the budget of the way is exceeded.
+        """
         for n, (turn, age) in enumerate(zip(turns, ages, strict=True)):
-            room = rooms(turn, age, pressure, newest_chars)
-            if room is not None:
-                self.forms[turn.number] = room[0]
-                following = turns[n + 1] if n + 1 < len(turns) else None
-                self.messages += turn_messages(turn, mode, self.ledger, room, following)
+            room = rooms(turn, age, pressure, way.newest_chars)
+            if room is None:
+                continue
+            if not self.forms and turn.number > 1:
+                self.tokens += 0 if way.max_tokens is None else way.count(left_out_line(turn.number - 1)) + 1
+            self.forms[turn.number] = room[0]
+            following = turns[n + 1] if n + 1 < len(turns) else None
+            messages = turn_messages(turn, way.mode, self.ledger, room, following)
+            self.messages += messages
+            if way.max_tokens is not None:
+                self.tokens += cost(messages, way.count)
+                if self.tokens > way.max_tokens:
+                    break
         return self
 
     def plan(self, newest: int) -> Plan:
@@ -88,17 +107,59 @@ class Part:
         return Plan([*first, *self.messages[1:]], self.forms, left_out)
 
 
-def render(turns: Sequence[MemoryObject], mode: ReplayMode, pressure: float, newest_chars: int) -> Plan:
-    """Return the replay of the newest turns of a session at a pressure.
+@dataclass(frozen=True, slots=True)
+class Way:
+    """What does not change while a pressure is looked for.
+
+    Attributes:
+        mode: The way to remember.
+        newest_chars: Characters of a result of the newest turn.
+        max_tokens: The budget; None for none.
+        count: Tokens of a text.
+    """
+
+    mode: ReplayMode
+    newest_chars: int
+    max_tokens: int | None = None
+    count: CountTokens = len
+
+    def part(self, turns: Sequence[MemoryObject], ages: Sequence[int], pressure: float) -> Part | None:
+        """Return turns at a pressure; None if they exceed the budget."""
+        part = Part().add(turns, ages, self, pressure)
+        if self.max_tokens is None or part.tokens > self.max_tokens:
+            return None
+        part.tokens = cost(part.plan(turns[-1].number).messages, self.count)
+        return part if part.tokens <= self.max_tokens else None
+
+    def fitted(self, turns: Sequence[MemoryObject], ages: Sequence[int]) -> tuple[float, Part] | None:
+        """Return the least pressure at which turns fit the budget, and the turns at it; None if they never do."""
+        low, high, found = LEAST, MOST, None
+        for step in range(ROUNDS + 1):
+            pressure = (low + high) / 2 if step else LEAST
+            part = self.part(turns, ages, pressure)
+            if part is None:
+                low = pressure
+            else:
+                found, high = (pressure, part), pressure
+            if high == LEAST:
+                break
+        return found if found is None or found[1].messages else None
+
+
+def render(turns: Sequence[MemoryObject], mode: ReplayMode, newest_chars: int) -> Plan:
+    """Return the replay of a whole session without a budget.
 
     Args:
-        turns: The turns, oldest first, without a gap.
+        turns: The turns, oldest first.
         mode: The way to remember.
-        pressure: See `room_of`.
         newest_chars: Characters of a result of the newest turn.
     """
-    ages = range(len(turns) - 1, -1, -1)
-    return Part().add(turns, ages, mode, pressure, newest_chars).plan(turns[-1].number if turns else 0)
+    return Part().add(turns, _ages(turns), Way(mode, newest_chars), LEAST).plan(0)
+
+
+def _ages(turns: Sequence[MemoryObject], newest: int = 0) -> Sequence[int]:
+    """Return how far each turn is behind the newest, which itself is `newest`."""
+    return range(len(turns) - 1 + newest, newest - 1, -1)
 
 
 def left_out_line(turns: int) -> str:
@@ -130,51 +191,18 @@ def within(
     turns = _in_reach(newest_first, max_tokens)
     if not turns:
         return Plan([], {}, 0)
-    if turns[0].number == 1 and len(turns) <= SHORT:
-        plan = render(turns, mode, LEAST, newest_chars)
-        if cost(plan.messages, count) <= max_tokens:
-            return plan
-    way = _Way(mode, max_tokens, count, newest_chars)
-    if turns[-1].number > SHORT:
+    way, last = Way(mode, newest_chars, max_tokens, count), turns[-1].number
+    whole = way.part(turns, _ages(turns), LEAST) if turns[0].number == 1 else None
+    if whole is not None:
+        return whole.plan(last)
+    if last > SHORT:
         for batch in BATCHES:
             grown = _grown(turns, way, batch, plans or Plans())
             if grown is not None:
                 return grown
-    found = way.fitted(turns, range(len(turns) - 1, -1, -1), max_tokens)
-    return _last_resort(turns[-1], mode, max_tokens, count) if found is None else found[1].plan(turns[-1].number)
-
-
-@dataclass(frozen=True, slots=True)
-class _Way:
-    """What does not change while a pressure is looked for."""
-
-    mode: ReplayMode
-    max_tokens: int
-    count: CountTokens
-    newest_chars: int
-
-    def part(self, turns: Sequence[MemoryObject], ages: Sequence[int], pressure: float) -> Part:
-        part = Part().add(turns, ages, self.mode, pressure, self.newest_chars)
-        part.tokens = cost(part.plan(turns[-1].number).messages, self.count)
-        return part
-
-    def fitted(self, turns: Sequence[MemoryObject], ages: Sequence[int], room: int) -> tuple[float, Part] | None:
-        """Return the least pressure at which turns fit, and what they are then; None if they never do."""
-        part = self.part(turns, ages, LEAST)
-        if part.tokens <= room:
-            return LEAST, part
-        found: tuple[float, Part] | None = None
-        low, high = LEAST, MOST
-        for _ in range(ROUNDS):
-            pressure = (low + high) / 2
-            part = self.part(turns, ages, pressure)
-            if part.tokens <= room and part.messages:
-                found, high = (pressure, part), pressure
-            elif part.messages:
-                low = pressure
-            else:
-                high = pressure
-        return found
+    shown = _reach_of(turns, last, max_tokens)
+    found = way.fitted(shown, _ages(shown))
+    return _last_resort(turns[-1], max_tokens, count) if found is None else found[1].plan(last)
 
 
 class Plans:
@@ -204,44 +232,65 @@ class Plans:
         return kept[1]
 
 
-def _grown(turns: list[MemoryObject], way: _Way, batch: int, plans: Plans) -> Plan | None:
+def _grown(turns: list[MemoryObject], way: Way, batch: int, plans: Plans) -> Plan | None:
     """Return the turns up to the last full batch as they were planned then, and those since behind them.
 
     The older part depends on nothing that comes later, so the replay only grows until the next batch is full.
-    None if it does not fit, or uses too little.
+    None if it does not fit.
     """
-    border = (turns[-1].number - 1) // batch * batch
-    older, since = [t for t in turns if t.number <= border], [t for t in turns if t.number > border]
+    border = _border(turns[-1].number, batch)
+    assert way.max_tokens is not None
+    older, since = _reach_of(turns, border, way.max_tokens), [t for t in turns if t.number > border]
     if not older:
         return None
-    ages = range(len(older), 0, -1)
-    found = plans.of(older, batch, way.max_tokens, lambda: way.fitted(older, ages, int(SETTLED * way.max_tokens)))
+    settled = replace(way, max_tokens=int(SETTLED * way.max_tokens))
+    found = plans.of(older, batch, way.max_tokens, lambda: settled.fitted(older, _ages(older, 1)))
     if found is None:
         return None
-    pressure, settled = found
-    part = Part([], dict(settled.forms), settled.ledger.copy())
-    part.add(since, [1] * (len(since) - 1) + [0], way.mode, pressure, way.newest_chars)
-    used = settled.tokens + cost(part.messages, way.count)
-    if not USED * way.max_tokens <= used <= way.max_tokens:
+    pressure, part = found
+    grown = Part([], dict(part.forms), part.ledger.copy(), part.tokens)
+    grown.add(since, [1] * (len(since) - 1) + [0], way, pressure)
+    if grown.tokens > way.max_tokens:
         return None
-    own = [message.model_copy(deep=True) for message in settled.plan(border).messages]
-    return Plan([*own, *part.messages], part.forms, min(part.forms) - 1)
+    own = [message.model_copy(deep=True) for message in part.plan(border).messages]
+    return Plan([*own, *grown.messages], grown.forms, min(grown.forms) - 1)
+
+
+def _border(last: int, batch: int) -> int:
+    return (last - 1) // batch * batch
 
 
 def _in_reach(newest_first: Iterable[MemoryObject], max_tokens: int) -> list[MemoryObject]:
-    """Return the newest turns, oldest first, as many as could be shown at all."""
+    """Return the newest turns, oldest first: as many as any plan of them looks at."""
     turns: list[MemoryObject] = []
-    room = CHARS_PER_TOKEN * max_tokens
+    border, room = 0, CHARS_PER_TOKEN * max_tokens
     for turn in newest_first:
+        border = border if turns else _border(turn.number, BATCHES[0])
         turns.append(turn)
-        room -= min(len(turn.question), 60) + min(len(turn.output), 60)
-        room -= sum(len(a.tool) + min(len(compact(a.input)), 60) for a in turn.actions)
-        if room < 0 and len(turns) >= SHORT:
+        room -= _least_chars(turn) if turn.number <= border or border < SHORT else 0
+        if room < 0 and turn.number <= border - SHORT:
             break
     return turns[::-1]
 
 
-def _last_resort(newest: MemoryObject, mode: ReplayMode, max_tokens: int, count: CountTokens) -> Plan:
+def _reach_of(turns: Sequence[MemoryObject], border: int, max_tokens: int) -> list[MemoryObject]:
+    """Return the turns up to a border that could be shown at all, by nothing but what stands before the border."""
+    shown: list[MemoryObject] = []
+    room = CHARS_PER_TOKEN * max_tokens
+    for turn in reversed(turns):
+        if turn.number <= border and (room >= 0 or len(shown) < SHORT):
+            shown.append(turn)
+            room -= _least_chars(turn)
+    return shown[::-1]
+
+
+def _least_chars(turn: MemoryObject) -> int:
+    """Return about how many characters a turn takes at least while it is shown."""
+    words = min(len(turn.question), 60) + min(len(turn.output), 60)
+    return words + sum(len(a.tool) + min(len(compact(a.input)), 60) for a in turn.actions)
+
+
+def _last_resort(newest: MemoryObject, max_tokens: int, count: CountTokens) -> Plan:
     """Return the count of turns alone."""
     only = [HumanMessage(left_out_line(newest.number))]
     if cost(only, count) > max_tokens:

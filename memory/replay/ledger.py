@@ -267,7 +267,7 @@ class _Draft:
 
     def _leaf(self, value: Any, scope: Scope, key: str, about: About, *, top: bool) -> Node | None:
         text, place = compact(value), (scope, key)
-        self.seen += [(k, about, compact(v)) for k, v in values_of(value, key or self._about.place[0])]
+        self.seen += [(k, about, compact(v)) for k, v in values_of(value, key or str(self._about.place[0]))]
         if self._is_stated(place, value, about):
             if text not in EMPTY:
                 self.unchanged.append(place)
@@ -285,7 +285,7 @@ class _Draft:
         last = self._ledger.last.get(place)
         if last is None or self._anew or last.text != compact(value):
             return False
-        keyed = values_of(value, place[1] or self._about.place[0])
+        keyed = values_of(value, place[1] or str(self._about.place[0]))
         return not any(self._ledger.is_contradicted(key, compact(v), last.at, about) for key, v in keyed)
 
     def _is_worth_writing(self, key: str, value: Any, scope: Scope, about: About) -> bool:

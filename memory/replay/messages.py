@@ -16,7 +16,7 @@ from agentkit.base.text import shorten
 from agentkit.errors import ConfigError
 from agentkit.memory.objects import MemoryObject
 from agentkit.memory.replay.fitting import MESSAGE_TOKENS, CountTokens, Plans, render, within
-from agentkit.memory.replay.pressure import LEAST, NEWEST_CHARS
+from agentkit.memory.replay.pressure import NEWEST_CHARS
 from agentkit.memory.replay.turns import ReplayMode
 
 __all__ = ["MESSAGE_TOKENS", "NEWEST_CHARS", "CountTokens", "ReplayMode", "check_mode", "estimate_tokens", "replay"]
@@ -63,5 +63,5 @@ def replay(
     if mode == "none":
         return []
     if max_tokens is None:
-        return render(list(newest_first)[::-1], mode, LEAST, newest_chars).messages
+        return render(list(newest_first)[::-1], mode, newest_chars).messages
     return within(newest_first, mode, max_tokens, count, newest_chars, plans).messages
