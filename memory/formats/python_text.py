@@ -137,7 +137,10 @@ class _Reader:
     def _items(self, closing: str, depth: int) -> list[Any]:
         found: list[Any] = []
         while self.peek()[1] != closing:
+            at = self.peek()
             found.append(self.value(depth + 1))
+            if closing == "]" and at[0] == "text" and self.end != at[2]:
+                raise _NoLiteralError  # texts without a comma between them: an array's items, or one text in parts
             if self.peek()[1] != closing:
                 self.take(",")
         self.take(closing)

@@ -19,7 +19,7 @@ MAX_DEPTH = 40
 MAX_KEY_CHARS = 60
 """A longer plain key is a sentence with a colon in it; chosen by hand."""
 
-_LIKELY = re.compile(r"(?:[^#%\s-]|-[^\s-]).*?:(?:\s|$)|-(?:\s|$)|[{\[]")
+_LIKELY = re.compile(r"(?:[^#%\s-]|-[^\s-]).*?:(?:\s|$)|-(?:\s|$)|[{\[]", re.ASCII)
 _NUMBER = re.compile(r"-?\d{1,40}(?:\.\d{1,40}(?:e[+-]?\d{1,3})?)?")
 _SKIPPED = ("#", "%", "---")
 _WORDS: dict[str, Any] = {word: None for word in ("", "~", "null", "Null", "NULL")}
@@ -77,7 +77,7 @@ def parse_yaml(text: str, *, repeated_keys: bool = False) -> list[Any]:
 def _is_likely(text: str) -> bool:
     """True if the first line that says something starts an item, a flow collection or a key."""
     lines = [line for line in text.splitlines() if line.strip()]
-    first = next((line.strip() for line in lines if not line.lstrip().startswith(_SKIPPED)), "")
+    first = next((line.strip(" \t") for line in lines if not line.lstrip().startswith(_SKIPPED)), "")
     return (len(lines) > 1 or first[:1] in ("{", "[")) and _LIKELY.match(first) is not None
 
 

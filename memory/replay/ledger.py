@@ -88,6 +88,7 @@ class Ledger:
         self.identifiers: set[str] = set()
         self.by_key: dict[str, list[tuple[int, About, str]]] = {}
         self.texts: dict[str, str] = {}
+        self.lost_at: dict[Scope, str] = {}
         self.known_as: dict[tuple[str, str], tuple[Scope, tuple[str, str]]] = {}
 
     def copy(self) -> Ledger:
@@ -95,6 +96,7 @@ class Ledger:
         other = Ledger()
         other.at = self.at
         other.last, other.identifiers, other.texts = dict(self.last), set(self.identifiers), dict(self.texts)
+        other.lost_at = dict(self.lost_at)
         other.keys, other.rows, other.known_as = dict(self.keys), dict(self.rows), dict(self.known_as)
         other.by_key = {key: list(entries) for key, entries in self.by_key.items()}
         return other
@@ -183,6 +185,8 @@ class Ledger:
             self.keys[scope] = keys
         for scope, rows in draft.rows.items():
             self.rows[scope] = rows
+        if draft.lost:
+            self.lost_at[draft.place] = reference
         self.known_as |= draft.known_as
         for key, about, text in draft.seen:
             self.by_key.setdefault(key, []).append((self.at, about, text))
@@ -226,6 +230,7 @@ class _Draft:
         """
         self._ledger = ledger
         self._about = _about(action)
+        self.place = self._about.place
         self._anew = anew
         self._given = {(k, text) for k, text in self._about.arguments.items()} if given else set()
         self._named = set(self._about.arguments.items())
@@ -249,8 +254,9 @@ class _Draft:
         """Return what is said of what is not written."""
         found = []
         if self.unchanged:
-            entries = [self._ledger.last[place] for place in self.unchanged]
-            since = max(entries, key=lambda entry: _order(entry.reference)).reference
+            references = [self._ledger.last[place].reference for place in self.unchanged]
+            references += [self._ledger.lost_at[self._about.place]] if self._about.place in self._ledger.lost_at else []
+            since = max(references, key=_order)
             found.append(f"{'rest ' if self.is_news else ''}unchanged since {since}")
         if self.gone:
             found.append(f"no longer: {', '.join(map(str, some(self.gone)))}")
@@ -269,8 +275,7 @@ class _Draft:
         text, place = compact(value), (scope, key)
         self.seen += [(k, about, compact(v)) for k, v in values_of(value, key or str(self._about.place[0]))]
         if self._is_stated(place, value, about):
-            if text not in EMPTY:
-                self.unchanged.append(place)
+            self.unchanged.append(place)
             return None
         if self._ledger.holds((*scope, key)):
             self.lost.append(place)  # a record or rows stood here
@@ -307,7 +312,7 @@ class _Draft:
             about = About(about.place, about.arguments, about.values | {compact(key)}, about.row)
         items = [self._value(v, scope, k, about, top=top) for k, v in value.items()]
         shown = [item for item in items if item is not None]
-        filled = [k for k, v in value.items() if compact(v) not in EMPTY]
+        filled = [k for k, v in value.items() if compact(v) not in EMPTY or (scope, k) in self._ledger.last]
         self.keys[place_scope] = filled
         for k in self._ledger.keys.get(place_scope, ()):
             if k not in value:
@@ -320,14 +325,14 @@ class _Draft:
     def _thing(self, value: dict[str, Any]) -> tuple[Scope, tuple[str, str]] | None:
         """Return what a record is about: the row that an argument named, or the record its first scalar identifies."""
         scalars = [(k, compact(v)) for k, v in value.items() if _can_identify(v)]
+        known = self._ledger.known_as
+        self._ledger.identifiers.update(key for key, text in scalars if text in self._only)
         for n, found in enumerate(scalars):
-            if found[1] in self._only:
-                self._ledger.identifiers.add(found[0])
-            if (found[0] in self._ledger.identifiers) and (n == 0 or found[1] in self._only):
-                return ("thing", *found), found
-        return next(
-            (self._ledger.known_as[f] for f in scalars if f in self._named and f in self._ledger.known_as), None
-        )
+            if found in known and found in self._named:
+                return known[found]
+            if found[0] in self._ledger.identifiers and (n == 0 or found[1] in self._only):
+                return known.get(found, (("thing", *found), found))
+        return None
 
     def _rows(self, rows: list[dict[str, Any]], scope: Scope, key: str, about: About) -> Node | None:
         name = row_key(rows)
@@ -339,18 +344,21 @@ class _Draft:
         changed: list[tuple[dict[str, Any], list[tuple[tuple[Scope, str], str]]]] = []
         names: list[str] = []
         telling = [k for k in rows[0] if _tells_apart(rows, k)]
+        known = self._ledger.last
         for row in rows:
             found = (name, compact(row[name]))
             names.append(found[1])
             here: Scope = (*scope, *found)
-            its_scope = ("thing", *found) if name in self._ledger.identifiers else here
+            its_scope = here
+            if name in self._ledger.identifiers:
+                its_scope, found = self._ledger.known_as.get(found, (("thing", *found), found))
             if thing is not None:
                 its_scope, found = thing
             its = About(about.place, about.arguments, about.values | {found[1]}, found)
             self.seen += [(k, its, compact(v)) for k, v in values_of(row)]
             missing = [k for k in self._ledger.keys.get(here, ()) if k not in row]
             self.lost += [(its_scope, k) for k in missing]
-            self.keys[here] = [k for k, v in row.items() if compact(v) not in EMPTY]
+            self.keys[here] = [k for k, v in row.items() if compact(v) not in EMPTY or (its_scope, k) in known]
             self.known_as |= {(k, compact(row[k])): (its_scope, found) for k in telling}
             news = [k for k, v in row.items() if not self._is_known_of_row(k, v, its_scope, its)]
             if not news and not missing:
