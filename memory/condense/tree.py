@@ -160,6 +160,8 @@ def _fit_fields(node: Node, room: int, named: Named) -> None:
         node.hidden.insert(0, last)
 
 
+HEAD = 0.67
+"""Share of a cut text that is its beginning; 0.5 and 0.9 differ by less than a point of recall."""
 MIN_FIELD_CHARS = 40
 """A field is cut to no less: chosen by hand, about a mark and a few words."""
 
@@ -173,9 +175,6 @@ def cut_text(text: str, room: int) -> str:
     if head == 0:  # a line that is too long by itself
         return f"{_words(text, int(room * HEAD))} {CUT} {_words(text[::-1], int(room * (1 - HEAD)))[::-1]}".strip()
     return _joined(lines, {*range(head), *range(len(lines) - tail, len(lines))})
-
-
-HEAD = 0.67
 
 
 def _joined(lines: list[str], kept: set[int]) -> str:
@@ -248,7 +247,7 @@ def some(names: list[Any]) -> list[Any]:
 
 
 MAX_NAMES_CHARS = 200
-"""Identifiers of cut rows in all; as long as a result that is not the newest."""
+"""Identifiers of the cut rows of a list. 500 costs two points of tokens on long lists and gives no recall."""
 
 
 def walk(node: Node) -> Iterator[tuple[Node, bool]]:

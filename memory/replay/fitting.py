@@ -23,11 +23,13 @@ MESSAGE_TOKENS = 1
 ROUNDS = 10
 """Pressures that are tried; the last two differ by less than a fortieth of a halving."""
 SHORT = 16
-"""Turns of a session that is planned as a whole, and a border behind the newest that reading goes back at least."""
+"""Turns of a session that is planned as a whole; of a longer one at least so many are looked at."""
 BATCHES = (16, 8, 6, 5, 4, 3, 2)
-"""Turns of a longer session that step down together, the most that fit."""
+"""Turns of a longer session that step down together: the first of these that fits the room that is left."""
 SETTLED = 0.65
-"""What those that have may take of the budget; the rest is for the turns to come."""
+"""What those that have may take of the budget; the rest is for the turns to come. At 0.8, half of a replay is the
+beginning of the next on average (4,000 tokens, turns of 300); at 0.65 three quarters, and 84 % of the budget are used
+instead of 95 %. Sessions up to `SHORT` turns use all of it."""
 MAX_PLANS = 256
 """Plans that a memory keeps at hand."""
 CHARS_PER_TOKEN = 4

@@ -28,12 +28,11 @@ from agentkit.memory.condense.tree import (
     write,
 )
 from agentkit.memory.objects import Action
+from agentkit.memory.replay.pressure import Room
 
 Scope = tuple[Hashable, ...]
 
 EMPTY = ("null", '""', "[]", "{}")
-ROWS_CHARS = 300
-TEXT_CHARS = 500
 MAX_COMPARED = 64
 """Later statements under the same key that are compared; behind more, a value is said again."""
 
@@ -101,23 +100,20 @@ class Ledger:
         other.by_key = {key: list(entries) for key, entries in self.by_key.items()}
         return other
 
-    def result(self, action: Action, room: int, named: Named, *, arguments_stand: bool = True) -> tuple[str, bool]:
+    def result(self, action: Action, room: Room, named: Named, *, arguments_stand: bool = True) -> str:
         """Return what is written of a result, and learn it.
 
         Args:
             action: The call and its result.
-            room: Characters it may take; 0 writes the reference only.
+            room: Characters it may take; where that is 0, only its reference is written.
             named: Tells the rows that must stay.
             arguments_stand: True if the call's arguments are written whole, so that their echo is not.
-
-        Returns:
-            The text, and True if it is the tool's own text, which may have several lines.
         """
         self.at += 1
-        value = action.facts["result"] if list(action.facts) == ["result"] else action.facts
+        value = _value_of(action)
         draft = _Draft(self, action, given=arguments_stand)
         root, marks = draft.node(value), draft.marks()
-        if (draft.unchanged and root is not None) or (draft.unchanged and room > 0):
+        if draft.unchanged and (root is not None or room.result > 0):
             whole = _Draft(self, action, given=arguments_stand, anew=True)
             again = whole.node(value)
             said = (0 if root is None else root.size) + len("; ".join(marks))
@@ -125,20 +121,20 @@ class Ledger:
                 draft, root, marks = whole, again, whole.marks()
         if root is None and not marks:
             root = node_of(value)
-        if root is not None and room <= 0:
+        if root is not None and room.result <= 0:
             self._learn(root, draft, action.reference, is_stated=False)
-            return f"{CUT} {action.reference}", False
-        text, is_text, is_cut = _written(root, action, room, named, whole=not draft.unchanged)
+            return f"{CUT} {action.reference}"
+        text, is_text, is_cut = _written(root, action, room, named, is_whole=not draft.unchanged)
         self._learn(root, draft, action.reference, is_stated=not (is_cut and is_text))
         if is_cut:
             marks.append(action.reference)
-        return (f"{text} {CUT} {'; '.join(marks)}".lstrip() if marks else text), is_text
+        return f"{text} {CUT} {'; '.join(marks)}".lstrip() if marks else text
 
     def forget(self, action: Action) -> None:
         """Take a call whose result is not written and not even referred to."""
         self.at += 1
         draft = _Draft(self, action, given=False)
-        self._learn(draft.node(action.facts), draft, action.reference, is_stated=False)
+        self._learn(draft.node(_value_of(action)), draft, action.reference, is_stated=False)
 
     def arguments(self, action: Action) -> None:
         """Take the arguments of a call, which state something too: ``scale {"replicas":5}``."""
@@ -192,20 +188,26 @@ class Ledger:
             self.by_key.setdefault(key, []).append((self.at, about, text))
 
 
-def _written(root: Node | None, action: Action, room: int, named: Named, *, whole: bool) -> tuple[str, bool, bool]:
+def _written(root: Node | None, action: Action, room: Room, named: Named, *, is_whole: bool) -> tuple[str, bool, bool]:
     """Return what is written, whether it is a text as the tool wrote it, and whether less than all of it is there.
 
     The tool's own print is written if nothing is left out of it and it is the shorter; else JSON.
     """
     if root is None:
         return "", False, False
-    own = root.value if root.kind == "leaf" else action.text if whole and len(action.text) <= root.size else None
-    if isinstance(own, str) and own:
-        text = cut_text(own, min(room, TEXT_CHARS if root.kind == "leaf" else ROWS_CHARS))
-        return text, True, text != own
-    fit(root, room, named, ROWS_CHARS)
+    if root.kind == "leaf" and isinstance(root.value, str):
+        text = cut_text(root.value, room.text)
+        return text or '""', True, text != root.value
+    if action.text and is_whole and len(action.text) <= min(root.size, room.rows):
+        return action.text, True, False
+    fit(root, room.result, named, room.rows)
     text = write(root)
     return text, False, any(node.cut or node.hidden for node, _ in walk(root)) or f'"{CUT} ' in text
+
+
+def _value_of(action: Action) -> Any:
+    """Return a result as its tool gave it."""
+    return action.facts["result"] if list(action.facts) == ["result"] else action.facts
 
 
 def _about(action: Action, *, is_call: bool = False) -> About:

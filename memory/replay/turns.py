@@ -110,9 +110,9 @@ def _argument(value: Any, room: Room) -> Any:
 def _result(action: Action, ledger: Ledger, room: Room, named: Named, *, arguments_stand: bool) -> str:
     ledger.arguments(action)
     if action.ok:
-        return ledger.result(action, room.result, named, arguments_stand=arguments_stand)[0] or '""'
+        return ledger.result(action, room, named, arguments_stand=arguments_stand) or '""'
     failure = f"failed: {cut_text(action.failure, max(room.result, 60))}"
-    left = ledger.result(action, room.result, named)[0] if action.facts else ""
+    left = ledger.result(action, room, named) if action.facts else ""
     return f"{failure}; left behind: {left}" if left else failure
 
 
