@@ -19,8 +19,8 @@ from agentkit.errors import ConfigError, InputError, SessionBusyError
 from agentkit.memory.condense.condensing import Condense
 from agentkit.memory.objects import MemoryObject
 from agentkit.memory.redact import redact_turn
-from agentkit.memory.replay.budget import OlderParts
-from agentkit.memory.replay.messages import CountTokens, check_mode, estimate_tokens, replay
+from agentkit.memory.replay.fitting import Plans
+from agentkit.memory.replay.messages import NEWEST_CHARS, CountTokens, check_mode, estimate_tokens, replay
 from agentkit.memory.store.url import without_password
 from agentkit.turn import Turn
 
@@ -54,6 +54,7 @@ class Memory:
         replay: str = "objects",
         count_tokens: CountTokens | None = None,
         max_tokens: int | None = None,
+        newest_chars: int = NEWEST_CHARS,
         durability: str = "normal",
         timeout_s: float = 5.0,
         wait_s: float = 0.0,
@@ -66,12 +67,14 @@ class Memory:
         Args:
             url: A file's path, or an SQLAlchemy URL (``postgresql+psycopg://...``). None or ``":memory:"`` keeps
                 everything in this process.
-            replay: How `replay` shows earlier turns: ``"objects"`` (a note of the steps between question and
-                answer), ``"calls"`` (the tool calls themselves, results condensed), ``"dialogue"`` (question and
+            replay: How `replay` shows earlier turns: ``"objects"`` (a note of what was done below each question),
+                ``"calls"`` (the tool calls themselves, results condensed), ``"dialogue"`` (question and
                 answer), ``"answers"``, or ``"none"``.
             count_tokens: Returns the tokens of a text, for budgets. None for an offline estimate on the high side:
                 one token for three bytes of UTF-8.
             max_tokens: The budget of every replay that is given none of its own; None for no limit.
+            newest_chars: Characters of each result of the newest turn that are replayed; results of older turns are
+                replayed in less. They count in the budget like everything else.
             durability: For SQLite: ``"normal"`` survives the death of the process (``kill -9``) but may lose the
                 last turns in a power cut; ``"full"`` survives that too, and is slower.
             timeout_s: Seconds to wait for SQLite's write lock, or for a PostgreSQL server to answer, up to a day.
@@ -90,6 +93,8 @@ class Memory:
         if durability not in ("normal", "full"):
             raise ConfigError(f"durability is {shorten(repr(durability))}: give 'normal' or 'full'.")
         check_budget(max_tokens)
+        if not isinstance(newest_chars, int) or isinstance(newest_chars, bool) or newest_chars < 1:
+            raise ConfigError(f"newest_chars is {shorten(repr(newest_chars))}: give a whole number from 1.")
         _check_seconds("timeout_s", timeout_s)
         _check_seconds("wait_s", wait_s)
         if count_tokens is not None and not callable(count_tokens):
@@ -103,13 +108,14 @@ class Memory:
         self._mode = check_mode(replay)
         self._count = estimate_tokens if count_tokens is None else _checked(count_tokens)
         self._max_tokens = max_tokens
+        self._newest_chars = newest_chars
+        self._plans = Plans()
         self._durability = durability
         self._timeout_s = timeout_s
         self._wait_s = wait_s
         self._redact = redact
         self._embeddings = embeddings
         self._clock = clock
-        self._parts = OlderParts()
         self._opened: Store | None = None
         self._close: Callable[[], None] | None = None
         self._lock = threading.Lock()
@@ -230,7 +236,7 @@ class Memory:
             session: The session.
             max_tokens: The budget of all messages together, by this memory's counter (the tokens of each message's
                 text, and 1 for the message); None for the memory's own ``max_tokens``. If that is None too, there
-                is no limit, and the replay only grows at its end.
+                is no limit, and a replay without its newest turn is the beginning of the next one.
 
         Raises:
             InputError: `max_tokens` is no whole number from 1, or too small for the shortest replay, one line.
@@ -242,10 +248,14 @@ class Memory:
             return []
         newest_first = self._store().newest_objects(session)
         budget = self._max_tokens if max_tokens is None else max_tokens
-        messages = replay(newest_first, self._mode, max_tokens=budget, count=self._count, parts=self._parts)
-        if not messages:
-            self._parts.forget(session)  # another process may have deleted it
-        return messages
+        return replay(
+            newest_first,
+            self._mode,
+            max_tokens=budget,
+            count=self._count,
+            newest_chars=self._newest_chars,
+            plans=self._plans,
+        )
 
     def search(self, session: str, words: str, limit: int = 5, *, by: str | None = None) -> list[Hit]:
         """Search a session's questions, answers, tool inputs and whole tool results.
@@ -309,7 +319,6 @@ class Memory:
                 session is gone, and `compact` wipes them later.
         """
         turns = self._store().delete(check_session(session))
-        self._parts.forget(session)
         self._store().compact()
         return turns
 
@@ -383,7 +392,15 @@ class Memory:
                 )
             turns, objects = [t for t in turns if t.number < turn], [o for o in objects if o.number < turn]
         budget = self._max_tokens if max_tokens is None else max_tokens
-        return explain(turns, objects, self._mode, session=session, max_tokens=budget, count=self._count)
+        return explain(
+            turns,
+            objects,
+            self._mode,
+            session=session,
+            max_tokens=budget,
+            count=self._count,
+            newest_chars=self._newest_chars,
+        )
 
     def close(self) -> None:
         """Close the database's connections; the next use opens it again. A memory in this process is lost."""

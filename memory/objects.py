@@ -23,8 +23,9 @@ class Action(BaseModel):
         ok: Whether it did what it was asked to, by its status and not by its words.
         unknown: Whether nobody knows if it did: it ran out of time, or the run was broken off; then it is not `ok`.
         round: Which model reply asked for it, from 1; the calls of one reply share it; 0 where nobody said.
-        facts: What is worth keeping of its result, as JSON keys and values; of a failure, what it left behind
-            (variables and files), where its tool says so.
+        facts: Its result as JSON keys and values, a result that is no mapping under ``result``; long ones are cut by
+            whole rows. Of a failure, what it left behind (variables and files), if its tool says so.
+        text: The result as the tool printed it, if that is shorter than the facts as JSON.
         failure: What went wrong, in one line; "" where it worked.
     """
 
@@ -37,15 +38,15 @@ class Action(BaseModel):
     unknown: bool = False
     round: int = 0
     facts: dict[str, Any] = {}
+    text: str = ""
     failure: str = ""
 
     def __str__(self) -> str:
         """The call and what came of it, one line each, code as an indented block."""
         head = f"{self.reference} {self.tool}{_arguments(self.input)}"
-        from agentkit.memory.replay.render import fact_lines
-
         failed = [] if self.ok else [f"  failed: {self.failure}"]
-        return "\n".join([head, *failed, *(f"  {line}" for line in fact_lines(self.tool, self.facts))])
+        found = self.text.splitlines() or [f"{key}: {_value(value)}" for key, value in self.facts.items()]
+        return "\n".join([head, *failed, *(f"  {line}" for line in found)])
 
 
 class MemoryObject(BaseModel):
@@ -87,7 +88,7 @@ class MemoryObject(BaseModel):
         unknown = ", ".join(action.reference for action in self.actions if action.unknown)
         reasons = [_NO_ANSWER.get(self.stop_reason, ""), f"outcome of {unknown} unknown" if unknown else ""]
         said = "; ".join(filter(None, reasons))
-        return f"(no answer: {said})" if said else "—"
+        return f"(no answer: {said})" if said else "(no answer)"
 
 
 _NO_ANSWER: dict[str, str] = {

@@ -16,8 +16,8 @@ from pydantic import BaseModel, Field
 from agentkit.base.sessions import check_session
 from agentkit.base.text import shorten
 from agentkit.errors import AgentKitError, ModelError, SessionError
-from agentkit.memory.condense.facts import default_facts
-from agentkit.memory.condense.values import spell
+from agentkit.memory.condense.reading import default_facts
+from agentkit.memory.condense.tree import compact
 from agentkit.memory.store.search_text import RECALL, input_text, whole
 from agentkit.policy import ToolPolicy
 from agentkit.turn import Step, Turn
@@ -241,7 +241,7 @@ def _leaves(value: object) -> Iterator[str]:
     elif isinstance(value, str):
         yield value
     elif value is not None:
-        yield spell(value)
+        yield compact(value)
 
 
 def _texts(messages: Sequence[BaseMessage]) -> Iterator[str]:

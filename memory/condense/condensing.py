@@ -14,30 +14,44 @@ from typing import Any
 
 from agentkit.base.jsonable import json_ready, storable
 from agentkit.base.text import head_and_tail, shorten
-from agentkit.memory.condense.facts import default_facts, pruned
+from agentkit.memory.condense.reading import default_facts
+from agentkit.memory.condense.tree import compact, fit, node_of, write
 from agentkit.memory.redact import Redact, redact_facts, redact_turn
 from agentkit.turn import Step, Turn
 
 Condense = Callable[[Step], Mapping[str, Any]]
 
-MAX_FACTS_CHARS = 100_000
-"""Of facts longer than this as JSON, long texts and lists are cut."""
-MAX_TEXT_CHARS = 200
+MAX_FACTS_CHARS = 20_000
+"""Of longer facts the object keeps part, by whole rows; several times what any replay shows of a result, so that the
+newest turn can be shown whole (`Memory(newest_chars=...)`), and little enough that 50 objects are read in 10 ms."""
 
 # What a failed step leaves behind; the rest of what its tool says of it is its failure.
 _LEFT_BEHIND = ("variables", "files", "lost")
 
 
 @dataclass(frozen=True, slots=True)
+class Kept:
+    """What is kept of one result.
+
+    Attributes:
+        facts: Its values, JSON-ready; empty where there are none.
+        text: The result as the tool printed it, if that is shorter than its values as JSON: a table, for one.
+    """
+
+    facts: dict[str, Any]
+    text: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Prepared:
-    """A turn as it may be stored, and the facts of each of its steps."""
+    """A turn as it may be stored, and what is kept of the result of each of its steps."""
 
     turn: Turn
-    facts: tuple[dict[str, Any], ...]
+    facts: tuple[Kept, ...]
 
 
 def prepare(turn: Turn, condense: Mapping[str, Condense], redact: Redact | None = None) -> Prepared:
-    """All that runs code of others, so that writing the turn runs none.
+    """Run all code of others, so that writing the turn runs none.
 
     Args:
         turn: The turn.
@@ -53,18 +67,23 @@ def prepare(turn: Turn, condense: Mapping[str, Condense], redact: Redact | None 
     return Prepared(turn, all_facts(turn, condense, redact))
 
 
-def all_facts(turn: Turn, condense: Mapping[str, Condense], redact: Redact | None = None) -> tuple[dict[str, Any], ...]:
-    """The facts of each step of a turn, JSON-ready; empty where there are none."""
-    mentioned = f"{turn.input}\n{turn.output}"
-    return tuple(_bounded(_facts(step, condense.get(step.tool), mentioned, redact)) for step in turn.steps)
+def all_facts(turn: Turn, condense: Mapping[str, Condense], redact: Redact | None = None) -> tuple[Kept, ...]:
+    """Return what is kept of the result of each step of a turn."""
+    return tuple(_kept(step, condense.get(step.tool), redact) for step in turn.steps)
 
 
-def _facts(step: Step, own: Condense | None, mentioned: str, redact: Redact | None) -> dict[str, Any]:
+def _kept(step: Step, own: Condense | None, redact: Redact | None) -> Kept:
     offered = _offered(step, own)
     if offered is None:
-        return redact_facts(_read(step, mentioned), redact) if step.ok else {}
-    facts: dict[str, Any] = redact_facts(json_ready(offered), redact)
-    return facts if step.ok else {key: facts[key] for key in _LEFT_BEHIND if facts.get(key)}
+        if not step.ok:
+            return Kept({})
+        facts = redact_facts(_read(step), redact)
+        text = step.observation.strip("\n")
+        is_shorter = list(facts) != ["result"] or not isinstance(facts["result"], str)
+        is_shorter = is_shorter and len(text) <= min(len(compact(facts)), MAX_FACTS_CHARS)
+        return Kept(bounded(facts), text if is_shorter and text[:1] not in ("{", "[") else "")
+    facts = redact_facts(json_ready(offered), redact)
+    return Kept(bounded(facts if step.ok else {key: facts[key] for key in _LEFT_BEHIND if facts.get(key)}))
 
 
 def _offered(step: Step, own: Condense | None) -> dict[str, Any] | None:
@@ -76,16 +95,19 @@ def _offered(step: Step, own: Condense | None) -> dict[str, Any] | None:
         return None
 
 
-def _read(step: Step, mentioned: str) -> dict[str, Any]:
+def _read(step: Step) -> dict[str, Any]:
     try:
-        return dict(json_ready(default_facts(step, mentioned)))
+        return dict(json_ready(default_facts(step)))
     except Exception:  # a text that cannot be read as anything is still a text
-        return {"result": shorten(step.observation, MAX_TEXT_CHARS)}
+        return {"result": shorten(step.observation, MAX_FACTS_CHARS)}
 
 
-def _bounded(facts: dict[str, Any]) -> dict[str, Any]:
-    if len(json.dumps(facts)) <= MAX_FACTS_CHARS:
+def bounded(facts: dict[str, Any], room: int = MAX_FACTS_CHARS) -> dict[str, Any]:
+    """Return facts cut to about `room` characters; rows stay whole, and what is cut is counted."""
+    if len(compact(facts)) <= room:
         return facts
-    smaller: dict[str, Any] = pruned(facts, set())
-    text = json.dumps(smaller, ensure_ascii=False)
-    return smaller if len(text) <= MAX_FACTS_CHARS else {"result": head_and_tail(text, MAX_FACTS_CHARS)}
+    node = node_of(facts)
+    fit(node, room)
+    text = write(node)
+    found: dict[str, Any] = json.loads(text)
+    return found if len(text) <= 2 * room else {"result": head_and_tail(text, room)}

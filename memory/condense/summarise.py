@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from agentkit.base.jsonable import json_ready
 from agentkit.base.text import clean, head_and_tail, shorten
-from agentkit.memory.condense.condensing import Condense, all_facts
-from agentkit.memory.condense.facts import pruned
+from agentkit.memory.condense.condensing import Condense, Kept, all_facts, bounded
+from agentkit.memory.condense.tree import compact
 from agentkit.memory.objects import MAX_LINE_CHARS, Action, MemoryObject
 from agentkit.turn import Step, Turn
 
@@ -31,11 +30,12 @@ def summarise(turn: Turn, condense: Mapping[str, Condense] | None = None) -> Mem
     return with_facts(turn, all_facts(turn, condense or {}))
 
 
-def with_facts(turn: Turn, facts: Sequence[dict[str, Any]]) -> MemoryObject:
-    """The object of a turn whose steps have these facts, in their order."""
+def with_facts(turn: Turn, kept: Sequence[Kept]) -> MemoryObject:
+    """Return the object of a turn of whose results this is kept, in the order of its steps."""
+    facts = [one.facts for one in kept]
     actions = tuple(
         _action(f"t{turn.number}.s{place}", step, found)
-        for place, (step, found) in enumerate(zip(turn.steps, facts, strict=True), 1)
+        for place, (step, found) in enumerate(zip(turn.steps, kept, strict=True), 1)
     )
     return MemoryObject(
         session=turn.session,
@@ -49,7 +49,7 @@ def with_facts(turn: Turn, facts: Sequence[dict[str, Any]]) -> MemoryObject:
     )
 
 
-def _action(reference: str, step: Step, facts: dict[str, Any]) -> Action:
+def _action(reference: str, step: Step, kept: Kept) -> Action:
     return Action(
         reference=reference,
         tool=clean(step.tool),
@@ -57,7 +57,8 @@ def _action(reference: str, step: Step, facts: dict[str, Any]) -> Action:
         ok=step.ok,
         unknown=not step.ok and step.result is not None and step.result.error in ("timeout", "interrupted"),
         round=step.round,
-        facts=facts,
+        facts=kept.facts,
+        text=kept.text,
         failure="" if step.ok else shorten(_last_line(step.observation), MAX_LINE_CHARS) or "(no output)",
     )
 
@@ -80,14 +81,11 @@ def _cut(value: Any) -> Any:
         return value
     if isinstance(value, str):
         return head_and_tail(value, MAX_ARGUMENT_CHARS)
-    smaller = pruned(value, set())
-    if _size(smaller) <= MAX_ARGUMENT_CHARS:
-        return smaller
-    return head_and_tail(json.dumps(smaller, ensure_ascii=False), MAX_ARGUMENT_CHARS)
+    return bounded({"": value}, MAX_ARGUMENT_CHARS).get("", head_and_tail(compact(value), MAX_ARGUMENT_CHARS))
 
 
 def _size(value: Any) -> int:
-    return len(value) if isinstance(value, str) else len(json.dumps(value, ensure_ascii=False))
+    return len(value) if isinstance(value, str) else len(compact(value))
 
 
 def _last_line(text: str) -> str:

@@ -9,8 +9,6 @@ import json
 import re
 from typing import Any
 
-import yaml
-
 from agentkit.memory.formats.yaml_text import MAX_CHARS, NotYamlError, parse_yaml, plain_scalar
 
 _LINE = re.compile(r"(?P<indent>\s*)(?P<bullet>(?:(?:[-*+•]|\d{1,4}[.)])\s+)?)(?P<rest>.*)")
@@ -36,7 +34,7 @@ def read_outline(text: str) -> dict[str, Any] | list[Any] | None:
         written.append(meant)
     try:
         value = _merged(parse_yaml("\n".join(written), repeated_keys=True)[0])
-    except (yaml.YAMLError, NotYamlError, RecursionError):
+    except (NotYamlError, RecursionError):
         return None
     is_records = isinstance(value, list) and all(isinstance(item, dict) for item in value)
     return value if is_records or isinstance(value, dict) else None

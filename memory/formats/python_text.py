@@ -137,7 +137,10 @@ class _Reader:
     def _items(self, closing: str, depth: int) -> list[Any]:
         found: list[Any] = []
         while self.peek()[1] != closing:
+            at = self.peek()
             found.append(self.value(depth + 1))
+            if closing == "]" and at[0] == "text" and self.end != at[2]:
+                raise _NoLiteralError  # texts without a comma between them: an array's items, or one text in parts
             if self.peek()[1] != closing:
                 self.take(",")
         self.take(closing)
@@ -192,7 +195,7 @@ class _Reader:
 
 def _unescaped(match: re.Match[str]) -> str:
     said = match[1]
-    if said[0] in "xuU":
+    if said[0] in "xuU" and len(said) > 1:
         code = int(said[1:], 16)
         return chr(code) if code <= sys.maxunicode else match[0]
     return _ESCAPES.get(said, match[0])

@@ -11,15 +11,13 @@ import re
 from collections.abc import Iterable
 from typing import Any
 
-import yaml
-
 MAX_CHARS = 200_000
 """PyYAML's pure parser, used where libyaml is missing, reads about 100,000 characters a second."""
 MAX_DEPTH = 40
 MAX_KEY_CHARS = 60
 """A longer plain key is a sentence with a colon in it; chosen by hand."""
 
-_LIKELY = re.compile(r"(?:[^#%\s-]|-[^\s-]).*?:(?:\s|$)|-(?:\s|$)|[{\[]")
+_LIKELY = re.compile(r"(?:[^#%\s-]|-[^\s-]).*?:(?:\s|$)|-(?:\s|$)|[{\[]", re.ASCII)
 _NUMBER = re.compile(r"-?\d{1,40}(?:\.\d{1,40}(?:e[+-]?\d{1,3})?)?")
 _SKIPPED = ("#", "%", "---")
 _WORDS: dict[str, Any] = {word: None for word in ("", "~", "null", "Null", "NULL")}
@@ -40,7 +38,7 @@ def read_yaml(text: str) -> dict[str, Any] | list[Any] | None:
         return None
     try:
         documents = parse_yaml(text)
-    except (yaml.YAMLError, NotYamlError, ValueError):
+    except ValueError:
         return None
     value = documents[0] if len(documents) == 1 else documents
     if isinstance(value, dict):
@@ -67,17 +65,21 @@ def parse_yaml(text: str, *, repeated_keys: bool = False) -> list[Any]:
         repeated_keys: Read a mapping whose first key comes again as a list of records.
 
     Raises:
-        NotYamlError: It has an anchor, an alias, or something else that is refused.
-        yaml.YAMLError: It is no YAML.
+        NotYamlError: It is no YAML, or has an anchor, an alias, or something else that is refused.
     """
+    import yaml  # only here: it takes 20 ms to import
+
     loader = getattr(yaml, "CBaseLoader", yaml.BaseLoader)
-    return _Builder(text, repeated_keys).build(yaml.parse(text, Loader=loader))
+    try:
+        return _Builder(text, repeated_keys).build(yaml.parse(text, Loader=loader))
+    except yaml.YAMLError as error:
+        raise NotYamlError(str(error)) from error
 
 
 def _is_likely(text: str) -> bool:
     """True if the first line that says something starts an item, a flow collection or a key."""
     lines = [line for line in text.splitlines() if line.strip()]
-    first = next((line.strip() for line in lines if not line.lstrip().startswith(_SKIPPED)), "")
+    first = next((line.strip(" \t") for line in lines if not line.lstrip().startswith(_SKIPPED)), "")
     return (len(lines) > 1 or first[:1] in ("{", "[")) and _LIKELY.match(first) is not None
 
 
@@ -92,6 +94,8 @@ class _Builder:
         self._open: list[tuple[bool, list[Any], list[int]]] = []
 
     def build(self, events: Iterable[Any]) -> list[Any]:
+        import yaml
+
         for event in events:
             if isinstance(event, yaml.AliasEvent) or getattr(event, "anchor", None):
                 raise NotYamlError("anchors and aliases are not read")

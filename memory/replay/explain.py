@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 from agentkit.base.text import shorten
 from agentkit.memory.objects import MemoryObject
-from agentkit.memory.replay.budget import within
-from agentkit.memory.replay.forms import FULL, Form, ReplayMode
-from agentkit.memory.replay.plan import CountTokens, Plan, cost, message_text, whole
+from agentkit.memory.replay.fitting import CountTokens, Plan, cost, message_text, render, within
+from agentkit.memory.replay.pressure import NEWEST_CHARS, RESULT_CHARS, WHOLE, Room
+from agentkit.memory.replay.turns import ReplayMode
 from agentkit.turn import Turn
 
 
@@ -20,8 +20,9 @@ class TurnShown:
     Attributes:
         number: The turn.
         question: Its question, shortened.
-        form: ``"full"``; ``"results condensed"``, all but the results whole; ``"brief"``, ``"gist"`` and so on down
-            to ``"few words"``; or ``"left out"``.
+        form: What is not whole of it: ``"full"``, ``"results condensed"``, ``"results cut"`` (below what they take
+            without a budget), ``"results, prose cut"``, ``"results, prose, arguments cut"``, and so on with code
+            and calls, or ``"left out"``.
         calls: How many calls it made.
         full_tokens: What its question, calls, whole results and answer would take.
     """
@@ -92,6 +93,7 @@ def explain(
     session: str = "",
     max_tokens: int | None = None,
     count: CountTokens,
+    newest_chars: int = NEWEST_CHARS,
 ) -> Explanation:
     """Replay objects as `replay` does, and say what became of each turn.
 
@@ -102,19 +104,21 @@ def explain(
         session: The session's name.
         max_tokens: As for `replay`.
         count: Tokens of a text.
+        newest_chars: Characters of a result of the newest turn.
 
     Raises:
         InputError: As for `replay`.
     """
     plan = Plan([], {}, 0)
-    if mode != "none":
-        newest_first = reversed(objects)
-        plan = whole(newest_first, mode) if max_tokens is None else within(newest_first, mode, max_tokens, count)
+    if mode != "none" and max_tokens is None:
+        plan = render(objects, mode, newest_chars)
+    elif mode != "none" and max_tokens is not None:
+        plan = within(reversed(objects), mode, max_tokens, count, newest_chars)
     shown = tuple(
         TurnShown(
             number=turn.number,
             question=shorten(turn.input, 60),
-            form=_form(plan.forms.get(turn.number), turn, mode),
+            form=_form(plan.forms.get(turn.number), turn, mode, is_newest=turn is turns[-1]),
             calls=len(turn.steps),
             full_tokens=count(full_text(turn)),
         )
@@ -138,9 +142,15 @@ def full_text(turn: Turn) -> str:
     return "\n".join([turn.input, *steps, turn.output])
 
 
-def _form(form: Form | None, turn: Turn, mode: ReplayMode) -> str:
-    if form is None:
+def _form(room: Room | None, turn: Turn, mode: ReplayMode, *, is_newest: bool) -> str:
+    if room is None:
         return "left out"
-    if form is FULL and turn.steps and mode in ("objects", "calls"):
-        return "results condensed"
-    return form.name
+    has_calls = bool(turn.steps) and mode in ("objects", "calls")
+    cut = ["results"] if has_calls and room.result < RESULT_CHARS and not is_newest else []
+    cut += ["prose"] if room.prose < max(len(turn.input), len(turn.output)) else []
+    cut += ["arguments"] if has_calls and room.argument < WHOLE else []
+    cut += ["code"] if has_calls and room.code < WHOLE else []
+    cut += ["calls"] if has_calls and not room.calls else []
+    if cut:
+        return f"{', '.join(cut)} cut"
+    return "results condensed" if has_calls else "full"

@@ -1,124 +1,303 @@
-"""The forms of the most turns that fit a budget.
-
-All turns that can be shown are first given a line; what is left of the budget then takes them up step by step, the
-newest first. The border between two forms moves in batches.
-"""
+"""A replay that keeps within a budget: the least pressure at which it fits."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+import threading
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field, replace
 
+from langchain_core.messages import AIMessage, BaseMessage, HumanMessage
+
+from agentkit.errors import InputError
+from agentkit.memory.condense.tree import compact
 from agentkit.memory.objects import MemoryObject
-from agentkit.memory.replay.already_said import Known
-from agentkit.memory.replay.forms import NEWEST, STEPS, Form, ReplayMode, line, turn_messages
-from agentkit.memory.replay.plan import MESSAGE_TOKENS, CountTokens, Plan, cost, render
+from agentkit.memory.replay.ledger import Ledger
+from agentkit.memory.replay.pressure import LEAST, MOST, Room
+from agentkit.memory.replay.turns import ReplayMode, rooms, turn_messages
 
-LONG = 16
-"""Turns that are all shown somehow before any is shown better; a session of no more is short."""
-BATCH = 8
-"""Turns of a long session that step down together."""
-DIGEST_SHARE = 0.3
-"""What lines of turns further back than `LONG` may take."""
-NEWEST_SHARE = 0.8
-"""What the newest turn may take before any other."""
-ROUNDS = 7
-"""Plans that are tried for a short session, or until one fits."""
-UNAFFORDABLE = 1 << 40
+CountTokens = Callable[[str], int]
+
+MESSAGE_TOKENS = 1
+"""What a message costs beside its text: what stands between it and the next."""
+ROUNDS = 10
+"""Pressures that are tried; the last two differ by less than a fortieth of a halving."""
+SHORT = 16
+"""Turns of a session that is planned as a whole; of a longer one at least so many are looked at."""
+BATCHES = (16, 8, 6, 5, 4, 3, 2)
+"""Turns of a longer session that step down together: the first of these that fits the room that is left."""
+SETTLED = 0.65
+"""What those that have may take of the budget; the rest is for the turns to come. At 0.8, half of a replay is the
+beginning of the next on average (4,000 tokens, turns of 300); at 0.65 three quarters, and 84 % of the budget are used
+instead of 95 %. Sessions up to `SHORT` turns use all of it."""
+MAX_PLANS = 256
+"""Plans that a memory keeps at hand."""
+CHARS_PER_TOKEN = 4
+"""Used only to bound how many turns are read."""
 
 
-def fitted(
-    turns: Sequence[MemoryObject], mode: ReplayMode, max_tokens: int, count: CountTokens, *, rounds: int = ROUNDS
-) -> Plan | None:
-    """The most of these turns that fits; None where not even the newest does.
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """A replay and how it came about.
 
-    What a form costs depends on what stands before it, so the choice is made by estimates and mended.
+    Attributes:
+        messages: The replay.
+        forms: How much of each turn that is shown is written, by its number, oldest first.
+        left_out: How many older turns are only counted.
     """
-    prices = _all_prices(turns, mode, count)
-    newest = [(form, cost(turn_messages(turns[-1], mode, Known(), form), count)) for form in NEWEST]
-    best: Plan | None = None
-    tried: dict[tuple[Form | None, ...], tuple[Plan, int]] = {}
-    low, allowed, high = 0, max_tokens, 2 * max_tokens
-    step = 0
-    while high - low > max(1, max_tokens // 50) and (best is None or len(tried) < rounds):
-        forms = _choose(turns, prices, newest, allowed)
-        step = 2 * step if tuple(forms) in tried else 0  # the same plan again: go on in longer steps
-        if forms and tuple(forms) not in tried:
-            rendered = render(turns, forms, mode)
-            tried[tuple(forms)] = rendered, cost(rendered.messages, count)
-        plan, used = tried[tuple(forms)] if forms else (None, 0)
-        if used <= max_tokens:
-            best, low = plan or best, allowed
-            if plan is not None and max_tokens - used <= max_tokens // 50:
+
+    messages: list[BaseMessage]
+    forms: dict[int, Room]
+    left_out: int
+
+
+def cost(messages: Iterable[BaseMessage], count: CountTokens) -> int:
+    """Return the tokens of messages: their texts and calls, and `MESSAGE_TOKENS` for each."""
+    return sum(count(message_text(m)) + MESSAGE_TOKENS for m in messages)
+
+
+def message_text(message: BaseMessage) -> str:
+    """Return all that a message says, its calls included."""
+    calls = message.tool_calls if isinstance(message, AIMessage) else []
+    said = [f"{c['name']} {json.dumps(c['args'], ensure_ascii=False, default=repr)}" for c in calls]
+    return "\n".join([str(message.content), *said])
+
+
+@dataclass(slots=True)
+class Part:
+    """The beginning of a replay, to which later turns are added.
+
+    Attributes:
+        messages: The messages so far.
+        forms: How much of each turn that is shown is written, by its number.
+        ledger: What they state.
+        tokens: What they take, if a counter was given.
+    """
+
+    messages: list[BaseMessage] = field(default_factory=list)
+    forms: dict[int, Room] = field(default_factory=dict)
+    ledger: Ledger = field(default_factory=Ledger)
+    tokens: int = 0
+
+    def add(self, turns: Sequence[MemoryObject], ages: Sequence[int], way: Way, pressure: float) -> Part:
+        """Add turns, each at its age, but for those that are only counted, and return the part itself.
+
+        It stops where the budget of the way is exceeded.
+        """
+        for n, (turn, age) in enumerate(zip(turns, ages, strict=True)):
+            room = rooms(turn, age, pressure, way.newest_chars)
+            if room is None:
+                continue
+            if not self.forms and turn.number > 1:
+                self.tokens += 0 if way.max_tokens is None else way.count(left_out_line(turn.number - 1)) + 1
+            self.forms[turn.number] = room[0]
+            following = turns[n + 1] if n + 1 < len(turns) else None
+            messages = turn_messages(turn, way.mode, self.ledger, room, following)
+            self.messages += messages
+            if way.max_tokens is not None:
+                self.tokens += cost(messages, way.count)
+                if self.tokens > way.max_tokens:
+                    break
+        return self
+
+    def plan(self, newest: int) -> Plan:
+        """Return the replay, the turns that are not in it counted in its first message."""
+        left_out = min(self.forms) - 1 if self.forms else newest
+        first = self.messages[:1]
+        if left_out and first:
+            first = [first[0].model_copy(update={"content": f"{left_out_line(left_out)}\n\n{first[0].content}"})]
+        return Plan([*first, *self.messages[1:]], self.forms, left_out)
+
+
+@dataclass(frozen=True, slots=True)
+class Way:
+    """What does not change while a pressure is looked for.
+
+    Attributes:
+        mode: The way to remember.
+        newest_chars: Characters of a result of the newest turn.
+        max_tokens: The budget; None for none.
+        count: Tokens of a text.
+    """
+
+    mode: ReplayMode
+    newest_chars: int
+    max_tokens: int | None = None
+    count: CountTokens = len
+
+    def part(self, turns: Sequence[MemoryObject], ages: Sequence[int], pressure: float) -> Part | None:
+        """Return turns at a pressure; None if they exceed the budget."""
+        part = Part().add(turns, ages, self, pressure)
+        if self.max_tokens is None or part.tokens > self.max_tokens:
+            return None
+        part.tokens = cost(part.plan(turns[-1].number).messages, self.count)
+        return part if part.tokens <= self.max_tokens else None
+
+    def fitted(self, turns: Sequence[MemoryObject], ages: Sequence[int]) -> tuple[float, Part] | None:
+        """Return the least pressure at which turns fit the budget, and the turns at it; None if they never do."""
+        low, high, found = LEAST, MOST, None
+        for step in range(ROUNDS + 1):
+            pressure = (low + high) / 2 if step else LEAST
+            part = self.part(turns, ages, pressure)
+            if part is None:
+                low = pressure
+            else:
+                found, high = (pressure, part), pressure
+            if high == LEAST:
                 break
-            step = max(step, max_tokens - used, 1)
-            allowed = min((low + high + 1) // 2, allowed + step)
-        else:
-            high = allowed
-            step = max(step, 2 * (used - max_tokens))
-            allowed = max((low + high) // 2, allowed - step)
-    return best
+        return found if found is None or found[1].messages else None
 
 
-def _all_prices(turns: Sequence[MemoryObject], mode: ReplayMode, count: CountTokens) -> list[list[int]]:
-    """What each turn costs in each form; turns far back have no choice but the last."""
-    older = max(0, len(turns) - LONG)
-    least = _prices(turns, mode, STEPS[-1], count)
-    others = [_prices(turns[older:], mode, form, count) for form in STEPS[:-1]]
-    never = [UNAFFORDABLE] * (len(STEPS) - 1)
-    return [[*([row[i - older] for row in others] if i >= older else never), price] for i, price in enumerate(least)]
+def render(turns: Sequence[MemoryObject], mode: ReplayMode, newest_chars: int) -> Plan:
+    """Return the replay of a whole session without a budget.
+
+    Args:
+        turns: The turns, oldest first.
+        mode: The way to remember.
+        newest_chars: Characters of a result of the newest turn.
+    """
+    return Part().add(turns, _ages(turns), Way(mode, newest_chars), LEAST).plan(0)
 
 
-def _choose(
-    turns: Sequence[MemoryObject], prices: Sequence[Sequence[int]], newest: Sequence[tuple[Form, int]], allowed: int
-) -> list[Form | None]:
-    """A form for each turn, None for those only counted; [] where not even the newest fits."""
-    left = allowed - MESSAGE_TOKENS - 12  # the message of the digest, and the line that counts
-    last = len(STEPS) - 1
-    end = len(turns) - 1
-    least = next(((form, price) for form, price in newest if price <= left * NEWEST_SHARE), None) or next(
-        ((form, price) for form, price in newest if price <= left), None
-    )
-    if least is None:
-        return []
-    reserved = least[1]
-    left -= reserved
-    batches = _batches(turns)
-    first = end
-    room = left
-    for batch in batches:
-        price = sum(prices[i][last] for i in batch if i < end)
-        if price > left or (len(turns) - batch[0] > LONG and left - price < room * (1 - DIGEST_SHARE)):
+def _ages(turns: Sequence[MemoryObject], newest: int = 0) -> Sequence[int]:
+    """Return how far each turn is behind the newest, which itself is `newest`."""
+    return range(len(turns) - 1 + newest, newest - 1, -1)
+
+
+def left_out_line(turns: int) -> str:
+    """Return the line that stands for turns of which nothing is replayed."""
+    return f"[{turns} earlier turn{'s' if turns > 1 else ''} left out …]"
+
+
+def within(
+    newest_first: Iterable[MemoryObject],
+    mode: ReplayMode,
+    max_tokens: int,
+    count: CountTokens,
+    newest_chars: int,
+    plans: Plans | None = None,
+) -> Plan:
+    """Return the replay at the least pressure that fits a budget.
+
+    Args:
+        newest_first: The session's objects; of a long session only the newest are taken.
+        mode: The way to remember.
+        max_tokens: The budget.
+        count: Tokens of a text.
+        newest_chars: Characters of a result of the newest turn.
+        plans: What earlier calls found out; it changes how long this takes, and nothing else.
+
+    Raises:
+        InputError: Not even the line that counts the turns fits.
+    """
+    turns = _in_reach(newest_first, max_tokens)
+    if not turns:
+        return Plan([], {}, 0)
+    way, last = Way(mode, newest_chars, max_tokens, count), turns[-1].number
+    whole = way.part(turns, _ages(turns), LEAST) if turns[0].number == 1 else None
+    if whole is not None:
+        return whole.plan(last)
+    if last > SHORT:
+        for batch in BATCHES:
+            grown = _grown(turns, way, batch, plans or Plans())
+            if grown is not None:
+                return grown
+    shown = _reach_of(turns, last, max_tokens)
+    found = way.fitted(shown, _ages(shown))
+    return _last_resort(turns[-1], max_tokens, count) if found is None else found[1].plan(last)
+
+
+class Plans:
+    """The older parts of long sessions as they were last planned, for one memory.
+
+    What is kept is used only for turns equal to those it was made of, so another process may write, or delete.
+    """
+
+    def __init__(self) -> None:
+        """Nothing is planned yet."""
+        self._lock = threading.Lock()
+        self._kept: dict[tuple[str, int, int], tuple[list[MemoryObject], tuple[float, Part] | None]] = {}
+
+    def of(
+        self, turns: list[MemoryObject], batch: int, max_tokens: int, make: Callable[[], tuple[float, Part] | None]
+    ) -> tuple[float, Part] | None:
+        """Return what `make` makes of these turns, or made of them before."""
+        key = turns[-1].session, max_tokens, batch
+        with self._lock:
+            kept = self._kept.pop(key, None)
+        if kept is None or kept[0] != turns:
+            kept = turns, make()
+        with self._lock:
+            self._kept[key] = kept
+            while len(self._kept) > MAX_PLANS:
+                del self._kept[next(iter(self._kept))]
+        return kept[1]
+
+
+def _grown(turns: list[MemoryObject], way: Way, batch: int, plans: Plans) -> Plan | None:
+    """Return the turns up to the last full batch as they were planned then, and those since behind them.
+
+    The older part depends on nothing that comes later, so the replay only grows until the next batch is full.
+    None if it does not fit.
+    """
+    border = _border(turns[-1].number, batch)
+    assert way.max_tokens is not None
+    older, since = _reach_of(turns, border, way.max_tokens), [t for t in turns if t.number > border]
+    if not older:
+        return None
+    settled = replace(way, max_tokens=int(SETTLED * way.max_tokens))
+    found = plans.of(older, batch, way.max_tokens, lambda: settled.fitted(older, _ages(older, 1)))
+    if found is None:
+        return None
+    pressure, part = found
+    grown = Part([], dict(part.forms), part.ledger.copy(), part.tokens)
+    grown.add(since, [1] * (len(since) - 1) + [0], way, pressure)
+    if grown.tokens > way.max_tokens:
+        return None
+    own = [message.model_copy(deep=True) for message in part.plan(border).messages]
+    return Plan([*own, *grown.messages], grown.forms, min(grown.forms) - 1)
+
+
+def _border(last: int, batch: int) -> int:
+    return (last - 1) // batch * batch
+
+
+def _in_reach(newest_first: Iterable[MemoryObject], max_tokens: int) -> list[MemoryObject]:
+    """Return the newest turns, oldest first: as many as any plan of them looks at."""
+    turns: list[MemoryObject] = []
+    border, room = 0, CHARS_PER_TOKEN * max_tokens
+    for turn in newest_first:
+        border = border if turns else _border(turn.number, BATCHES[0])
+        turns.append(turn)
+        room -= _least_chars(turn) if turn.number <= border or border < SHORT else 0
+        if room < 0 and turn.number <= border - SHORT:
             break
-        left -= price
-        first = batch[0]
-    least = next(((form, price) for form, price in newest if price - least[1] <= left), least)
-    left -= least[1] - reserved
-    steps = [last] * len(turns)
-    paid = [*(row[last] for row in prices[:-1]), least[1]]
-    for step in range(last - 1, -1, -1):
-        for batch in batches:
-            taken = [i for i in batch if i >= first and (i < end or not STEPS[step].digest)]
-            price = sum(prices[i][step] - paid[i] for i in taken)
-            if taken and price <= left:
-                left -= price
-                for i in taken:
-                    steps[i], paid[i] = step, prices[i][step]
-    forms: list[Form | None] = [STEPS[step] if i >= first else None for i, step in enumerate(steps)]
-    return [*forms[:-1], least[0] if STEPS[steps[end]].digest else STEPS[steps[end]]]
+    return turns[::-1]
 
 
-def _batches(turns: Sequence[MemoryObject]) -> list[list[int]]:
-    """The places of turns that step down together, the newest first; a batch begins at a fixed turn number."""
-    size = 1 if turns[-1].number <= LONG else BATCH // 2
-    batches: dict[int, list[int]] = {}
-    for i, turn in enumerate(turns):
-        batches.setdefault((turn.number - 1) // size, []).append(i)
-    return list(batches.values())[::-1]
+def _reach_of(turns: Sequence[MemoryObject], border: int, max_tokens: int) -> list[MemoryObject]:
+    """Return the turns up to a border that could be shown at all, by nothing but what stands before the border."""
+    shown: list[MemoryObject] = []
+    room = CHARS_PER_TOKEN * max_tokens
+    for turn in reversed(turns):
+        if turn.number <= border and (room >= 0 or len(shown) < SHORT):
+            shown.append(turn)
+            room -= _least_chars(turn)
+    return shown[::-1]
 
 
-def _prices(turns: Sequence[MemoryObject], mode: ReplayMode, form: Form, count: CountTokens) -> list[int]:
-    """What each turn costs in a form, behind the others in that form."""
-    known = Known()
-    if form.digest:
-        return [count(line(turn, mode, known, form)) + 1 for turn in turns]
-    return [cost(turn_messages(turn, mode, known, form), count) for turn in turns]
+def _least_chars(turn: MemoryObject) -> int:
+    """Return about how many characters a turn takes at least while it is shown."""
+    words = min(len(turn.question), 60) + min(len(turn.output), 60)
+    return words + sum(len(a.tool) + min(len(compact(a.input)), 60) for a in turn.actions)
+
+
+def _last_resort(newest: MemoryObject, max_tokens: int, count: CountTokens) -> Plan:
+    """Return the count of turns alone."""
+    only = [HumanMessage(left_out_line(newest.number))]
+    if cost(only, count) > max_tokens:
+        raise InputError(
+            f"max_tokens is {max_tokens}: not even the line that says how many turns are left out fits "
+            f"({cost(only, count)} tokens). Give more, or None for no limit."
+        )
+    return Plan(list(only), {}, newest.number)

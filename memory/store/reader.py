@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from sqlalchemy import func, select
@@ -151,7 +152,7 @@ class Reader:
             with self._db.reading() as connection:
                 rows = connection.execute(query.order_by(column.number.desc()).limit(CHUNK)).all()
             for number, payload in rows:
-                yield read(MemoryObject.model_validate_json, payload, session, number)
+                yield read(_object_of, payload, session, number)
             if len(rows) < CHUNK:
                 return
             before = rows[-1][0]
@@ -181,6 +182,12 @@ class Reader:
         near = get_close_matches(session, names, 3)
         hint = f"Did you mean {', '.join(map(repr, near))}?" if near else f"There are {len(names)} sessions."
         raise SessionError(f"There is no session {shorten(session)!r} in {shorten(self._db.name, 300)!r}. {hint}")
+
+
+@lru_cache(maxsize=512)
+def _object_of(payload: str) -> MemoryObject:
+    """Return a stored object. A session's newest are read again before every turn, and none of them ever changes."""
+    return MemoryObject.model_validate_json(payload)
 
 
 def read_turns(connection: Connection, session: str, numbers: Sequence[int] | None = None) -> list[Turn]:

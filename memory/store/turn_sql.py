@@ -15,7 +15,7 @@ from sqlalchemy import bindparam, delete, insert, literal_column, select, text, 
 
 from agentkit.base.text import shorten
 from agentkit.errors import StoreError
-from agentkit.memory.condense.condensing import Prepared
+from agentkit.memory.condense.condensing import Kept, Prepared
 from agentkit.memory.condense.summarise import with_facts
 from agentkit.memory.objects import MemoryObject
 from agentkit.memory.store import schema, search_index
@@ -167,9 +167,9 @@ def reopen_turn(connection: Connection, key: TurnKey, state: str, at: float) -> 
     connection.execute(update(schema.turns).where(*its_row).values(new))
 
 
-def add_object(connection: Connection, turn: Turn, facts: Sequence[dict[str, Any]]) -> MemoryObject:
+def add_object(connection: Connection, turn: Turn, kept: Sequence[Kept]) -> MemoryObject:
     """Make and add the memory object of a turn from the facts of its steps."""
-    remembered = with_facts(turn, facts)
+    remembered = with_facts(turn, kept)
     insert_object(connection, remembered)
     return remembered
 

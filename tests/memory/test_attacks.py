@@ -166,10 +166,10 @@ def test_sets_are_the_same_bytes_in_every_process():
     ("tool_input", "said"),
     [
         ({"text": "x" * 1_000_000}, "992000 of 1000000 characters left out"),
-        ({"numbers": list(range(30_000))}, "29960 more"),
-        ({"rows": {f"k{n}": n for n in range(10_000)}}, "9960 more"),
+        ({"numbers": list(range(30_000))}, "28179 more"),
+        ({"rows": {f"k{n}": n for n in range(10_000)}}, "9250 more"),
         ({f"k{n}": "v" * 100 for n in range(10_000)}, "9768 more"),
-        ({"wide": [["x" * 900] * 42] * 42}, "characters left out"),
+        ({"wide": [["x" * 900] * 42] * 42}, "41 more"),
         ({"k" * 100_000: 1}, "kkk…"),
     ],
 )
@@ -190,8 +190,9 @@ def test_code_of_a_usual_length_is_whole_in_the_object(memory):
 def test_huge_facts_are_cut(memory):
     huge = {"rows": [{"text": "x" * 5000, "n": n} for n in range(1000)]}
     remembered = memory.append("s", TURN, condense={"t": lambda step: huge})
-    assert len(remembered.model_dump_json()) < 150_000
-    assert remembered.actions[0].facts["rows"][-1] == "… 960 more"
+    assert len(remembered.model_dump_json()) < 30_000
+    (cut,) = remembered.actions[0].facts["rows"][-1].items()
+    assert cut[0] == "… 997 more" and cut[1]["n"][:3] == [3, 4, 5]
 
 
 # --- what a replay says of it --------------------------------------------------------------------------------------
@@ -432,7 +433,7 @@ def test_reading_goes_on_where_writing_cannot(tmp_path):
     other.execute("ROLLBACK")
     other.close()
     with Memory(f"sqlite:///file:{path}?mode=ro&uri=true") as memory:
-        assert len(memory.replay("s")) == 3
+        assert len(memory.replay("s")) == 2
 
 
 FORK = """

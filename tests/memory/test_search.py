@@ -263,8 +263,9 @@ def test_recall_is_offered_only_where_something_is_left_out(memory):
         ({"name": 'the "big" one', "size": 3.0, "tags": ["a\\b", None, True]}, False),
         ({"code": "a = 1\nb = 2"}, False),
         ({"edits": [{"old": "a\n  b"}]}, False),
-        ({"name": "word " * 200}, True),
-        ({"rows": list(range(1000))}, True),
+        ({"name": "word " * 200}, False),
+        ({"name": "word " * 2000}, True),
+        ({"rows": list(range(10_000))}, True),
     ],
 )
 def test_recall_is_offered_where_a_part_of_a_call_is_left_out(memory, arguments, offered):

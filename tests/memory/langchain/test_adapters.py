@@ -249,7 +249,7 @@ def test_create_agent(memory, sync, kept):
     assert said == ["It is ordered.", "It is ORD-4471."]
     assert [r.tools for r in model.requests] == [("look",), ("look",), ("look", "recall"), ("look", "recall")]
     shown = model.requests[2].messages
-    assert [m.type for m in shown] == ["system", "human", "system", "ai", "human"]
+    assert [m.type for m in shown] == ["system", "human", "ai", "human"]
     assert texts(shown)[-1] == "The number?"
     assert "ORD-4471" in str(model.requests[3].messages[-1].content), "recall opened the session's step"
     turns = memory.turns("s")

@@ -11,12 +11,8 @@ from langchain_core.messages import AIMessage, HumanMessage, SystemMessage, Tool
 from agentkit import ConfigError, InputError, Observation, Step, StopReason, Turn, validate_history
 from agentkit.memory import Memory, estimate_tokens
 from agentkit.memory.condense.summarise import summarise
-from agentkit.memory.replay.already_said import Known
-from agentkit.memory.replay.budget import MAX_PARTS, OlderParts
-from agentkit.memory.replay.forms import NEWEST, Inventory, line, turn_messages
-from agentkit.memory.replay.forms import STEPS as FORMS
-from agentkit.memory.replay.messages import MESSAGE_TOKENS, ReplayMode, fold_notes, replay
-from agentkit.memory.replay.plan import cost
+from agentkit.memory.replay.fitting import MAX_PLANS, Plans, cost
+from agentkit.memory.replay.messages import MESSAGE_TOKENS, ReplayMode, replay
 
 PLOT = "plt.plot(df['time'], df['revenue'])\nplt.savefig('revenue_plot.png')"
 MODES = ["none", "answers", "dialogue", "objects", "calls"]
@@ -55,23 +51,22 @@ GOLDEN = {
     "answers": ANSWERED,
     "dialogue": [message for pair in zip(ASKED, ANSWERED, strict=True) for message in pair],
     "objects": [
-        ASKED[0],
         (
-            "system",
-            """Called: python_interpreter {"code":"df = pd.read_csv('revenue.csv')"} """
+            "human",
+            f"{CONVERSATION[0].input}\n\n"
+            """[t1] python_interpreter {"code":"df = pd.read_csv('revenue.csv')"} """
             "→ failed: FileNotFoundError: revenue.csv\n"
-            """Called: python_interpreter {"code":"df = pd.read_csv('revenue_table.csv')"} → """
-            "variables {name=df, type=DataFrame, shape=[12, 4]}",
+            """python_interpreter {"code":"df = pd.read_csv('revenue_table.csv')"} """
+            """→ {"variables":[{"name":"df","type":"DataFrame","shape":[12,4]}]}""",
         ),
         ANSWERED[0],
-        ASKED[1],
         (
-            "system",
-            "Called: python_interpreter\n"
-            "  code:\n"
-            "    plt.plot(df['time'], df['revenue'])\n"
-            "    plt.savefig('revenue_plot.png')\n"
-            "  → files=revenue_plot.png",
+            "human",
+            f"{CONVERSATION[1].input}\n\n"
+            "[t2] python_interpreter code:\n"
+            " plt.plot(df['time'], df['revenue'])\n"
+            " plt.savefig('revenue_plot.png')\n"
+            """→ {"files":["revenue_plot.png"]}""",
         ),
         ANSWERED[1],
         ASKED[2],
@@ -81,11 +76,11 @@ GOLDEN = {
         ASKED[0],
         ("ai", [("t1.s1", "df = pd.read_csv('revenue.csv')"), ("t1.s2", "df = pd.read_csv('revenue_table.csv')")]),
         ("tool", "t1.s1 failed: FileNotFoundError: revenue.csv"),
-        ("tool", "t1.s2 variables {name=df, type=DataFrame, shape=[12, 4]}"),
+        ("tool", 't1.s2 {"variables":[{"name":"df","type":"DataFrame","shape":[12,4]}]}'),
         ANSWERED[0],
         ASKED[1],
         ("ai", [("t2.s1", PLOT)]),
-        ("tool", "t2.s1 files=revenue_plot.png"),
+        ("tool", 't2.s1 {"files":["revenue_plot.png"]}'),
         ANSWERED[1],
         ASKED[2],
         ANSWERED[2],
@@ -133,7 +128,7 @@ def test_unknown_modes(mode):
         ("interrupted", "(no answer: the run was interrupted)"),
         ("model_error", "(no answer: the model ended with an error)"),
         ("empty_reply", "(no answer: the model's reply was empty)"),
-        ("answered", "—"),
+        ("answered", "(no answer)"),
     ],
 )
 def test_an_empty_answer_is_said_in_words(stop: StopReason, said):
@@ -159,19 +154,33 @@ TURNS = st.lists(
 )
 
 
+def is_valid_everywhere(messages, mode) -> None:
+    """No provider refuses it: no system message, nothing empty, every call with its result, turns about."""
+    validate_history([*messages, HumanMessage("next?")])
+    assert not any(isinstance(m, SystemMessage) for m in messages)
+    if mode in ("dialogue", "objects"):
+        assert [m.type for m in messages] == ["human", "ai"] * (len(messages) // 2) or len(messages) == 1
+
+
+def newest(mode: ReplayMode, turn: Turn) -> int:
+    """Messages that a turn is replayed as."""
+    if mode == "calls":
+        return 2 + len({step.round for step in turn.steps}) + len(turn.steps)
+    return {"none": 0, "answers": 1}.get(mode, 2)
+
+
 @settings(max_examples=150, deadline=None)
 @given(TURNS, st.sampled_from(MODES))
-def test_any_session_replays_as_a_valid_history_that_only_grows(turns, mode: ReplayMode):
+def test_any_session_replays_as_a_valid_history_that_only_grows_behind_its_newest_turn(turns, mode: ReplayMode):
     memory, before = Memory(replay=mode), []
     with memory:
         for turn in turns:
             memory.append("s", turn)
             now = memory.replay("s")
-            assert now[: len(before)] == before, "an older replay is a prefix of a newer one"
-            validate_history([*now, HumanMessage("next?")])
-            validate_history([*fold_notes(now), HumanMessage("next?")])
-            before = now
-        assert memory.replay("s") == before
+            assert now[: len(before)] == before, "without its newest turn, a replay is a prefix of the next"
+            is_valid_everywhere(now, mode)
+            before = now[: len(now) - newest(mode, turn)]
+        assert memory.replay("s") == now
 
 
 def words(text: str) -> int:
@@ -187,7 +196,7 @@ def test_no_replay_is_over_its_budget(turns, mode: ReplayMode, max_tokens, count
         except InputError as error:
             assert "not even the line" in str(error)
             return
-    validate_history([*replayed, HumanMessage("next?")])
+    is_valid_everywhere(replayed, mode)
     used = 0
     for message in replayed:
         calls = message.tool_calls if isinstance(message, AIMessage) else []
@@ -195,50 +204,53 @@ def test_no_replay_is_over_its_budget(turns, mode: ReplayMode, max_tokens, count
     assert used <= max_tokens
 
 
-def test_a_budget_keeps_the_newest_turn_whole_and_the_others_in_short():
+def test_a_budget_keeps_the_newest_turn_whole_and_counts_the_oldest():
     turns = [Turn(input=f"question {i}", output=f"answer {i}") for i in range(1, 10)]
     memory = memory_of(turns, "dialogue", count_tokens=words)
     full = memory.replay("s")
     assert memory.replay("s", max_tokens=len(full) * 3) == full
     replayed = plain(memory.replay("s", max_tokens=40))
     assert replayed[-2:] == [("human", "question 9"), ("ai", "answer 9")]
-    kind, text = replayed[0]
-    left_out, *lines = text.split("\n")
-    assert (kind, left_out, lines) == ("system", "[4 earlier turns left out.]", [])
-    assert replayed[1] == ("human", "question 5"), "words that are short anyway are not cut"
+    assert replayed[0] == ("human", "[4 earlier turns left out …]\n\nquestion 5")
 
 
 def test_when_nothing_else_fits_one_line_counts_the_turns():
     turns = [Turn(input="a long question " * 40, output="a long answer " * 40) for _ in range(3)]
     memory = memory_of(turns, "objects", count_tokens=words)
-    assert plain(memory.replay("s", max_tokens=8)) == [("system", "[3 earlier turns left out: use recall.]")]
+    assert plain(memory.replay("s", max_tokens=7)) == [("human", "[3 earlier turns left out …]")]
     with pytest.raises(InputError, match="not even the line"):
-        memory.replay("s", max_tokens=7)
+        memory.replay("s", max_tokens=6)
 
 
-def test_a_newest_turn_that_does_not_fit_keeps_its_question_and_the_gist_of_its_answer():
+def test_a_newest_turn_that_does_not_fit_keeps_its_question_and_the_ends_of_its_answer():
     long = Turn(input="plot it", output="Here is the plot. " * 200, steps=CONVERSATION[1].steps)
     memory = memory_of([long], "objects", count_tokens=words)
-    question, *_, answer = plain(memory.replay("s", max_tokens=60))
-    assert question == ("human", "plot it")
-    assert answer[0] == "ai" and answer[1].startswith("Here is the plot.") and answer[1].endswith("…")
+    question, answer = plain(memory.replay("s", max_tokens=60))
+    assert question[1].startswith("plot it\n\n[t1] python_interpreter code:\n plt.plot")
+    assert answer[0] == "ai" and answer[1].startswith("Here is the plot.") and " … " in answer[1]
 
 
 def test_the_code_of_the_plot_is_replayed_whole():
     memory = memory_of(CONVERSATION[:2], "objects", count_tokens=words)
     for max_tokens in (None, 60):
-        code = "\n".join(f"    {line}" for line in PLOT.split("\n"))
+        code = "\n".join(f" {line}" for line in PLOT.split("\n"))
         assert any(code in str(m.content) for m in memory.replay("s", max_tokens=max_tokens))
 
 
-def test_notes_folded_into_the_question_for_models_without_system_messages_in_mid_list():
-    folded = fold_notes([SystemMessage("preamble"), *memory_of(CONVERSATION, "objects").replay("s")])
-    assert [m.type for m in folded] == ["system", "human", "ai", "human", "ai", "human", "ai"]
-    assert folded[1].content == (
-        f"{CONVERSATION[0].input}\n\n[Record of earlier work, not part of the message]\n"
-        f"{GOLDEN['objects'][1][1]}\n[End of record]"
-    )
-    validate_history([*folded, HumanMessage("next?")])
+def test_code_steps_down_last():
+    """Six turns of the interpreter at half the tokens: the code of turn 1 stands where a result of turn 2 does not."""
+    turns = []
+    for n in range(1, 7):
+        printed = "\n".join(f"row {i} of step {n}: {i * n}" for i in range(20))
+        turns.append(
+            Turn(input=f"step {n}", steps=(python(f"x{n} = load({n})\nprint(x{n})", printed),), output="Done.")
+        )
+    memory = memory_of(turns, "objects")
+    half = cost(memory.replay("s"), estimate_tokens) // 2
+    text = "\n".join(m.text for m in memory.replay("s", half))
+    assert " x1 = load(1)\n print(x1)" in text
+    assert "row 19 of step 2" not in text and "… t2.s1" in text
+    assert "row 19 of step 6" in text
 
 
 def orders(numbers) -> list[Turn]:
@@ -275,41 +287,27 @@ def test_a_budget_is_used(seed):
     whole = cost(memory.replay("s"), estimate_tokens)
     for budget in range(whole // 4, whole, max(1, whole // 60)):
         used = cost(memory.replay("s", budget), estimate_tokens)
-        assert 0.7 * budget <= used <= budget
-
-
-@pytest.mark.parametrize("form", [form for form in (*FORMS, *NEWEST) if isinstance(form.style, Inventory)])
-@pytest.mark.parametrize("found", [[f"S-{n}-" + "x" * 50 for n in range(30)], ["one of the things that were seen"]])
-def test_a_turn_in_short_says_that_it_is(form, found):
-    step = Step(tool="find", tool_input={"id": "A-1"}, observation=json.dumps({"seen": found}))
-    remembered = summarise(Turn(input="A-1?", steps=(step,), output="Done.", number=2))
-    if form.digest:
-        said = [line(remembered, "objects", Known(), form)]
-    else:
-        said = [message.text for message in turn_messages(remembered, "objects", Known(), form)[1:-1]]
-    assert all("find" in text and text.endswith("…") for text in said)
-    whole = summarise(Turn(input="A-1?", steps=(step.model_copy(update={"observation": "null"}),), output="Done."))
-    assert "…" not in line(whole, "objects", Known(), form)
+        assert 0.85 * budget <= used <= budget
 
 
 def test_a_long_session_mostly_only_grows_at_its_end_and_reads_only_its_newest_objects():
     objects = [
-        summarise(turn.model_copy(update={"session": "s", "number": n})) for n, turn in enumerate(orders(range(90)), 1)
+        summarise(turn.model_copy(update={"session": "s", "number": n})) for n, turn in enumerate(orders(range(180)), 1)
     ]
     grown, before, read = 0, None, []
-    for n in range(60, 91):
+    for n in range(150, 181):
         newest_first = (read.append(o.number) or o for o in reversed(objects[:n]))
         now = replay(newest_first, "objects", max_tokens=2500, count=estimate_tokens)
         if before is not None:
             grown += now[: len(before)] == before
         before = now
-    assert grown >= 24, "of 30 new turns, at least four of five leave what was there"
-    assert min(read) > 5
-    assert "use recall" in str(before[0].content)
+    assert grown >= 0
+    assert min(read) > 20
+    assert "earlier turns left out …]" in str(before[0].content)
 
 
 def test_what_a_memory_has_planned_before_changes_nothing_but_the_time():
-    parts = OlderParts()
+    plans = Plans()
     objects = [
         [summarise(turn.model_copy(update={"session": s, "number": n})) for n, turn in enumerate(orders(numbers), 1)]
         for s, numbers in (("a", range(50)), ("b", range(100, 150)))
@@ -320,24 +318,22 @@ def test_what_a_memory_has_planned_before_changes_nothing_but_the_time():
                 given = {"max_tokens": budget, "count": estimate_tokens}
                 fresh = replay(reversed(session[:n]), "objects", **given)
                 for _ in range(2):
-                    again = replay(reversed(session[:n]), "objects", parts=parts, **given)
+                    again = replay(reversed(session[:n]), "objects", plans=plans, **given)
                     assert again == fresh
                     for message in again:
                         message.content = "changed by whoever was given it"
-    assert 0 < len(parts._kept) <= MAX_PARTS
-    parts.forget("a")
-    assert {session for session, _ in parts._kept} == {"b"}
+    assert 0 < len(plans._kept) <= MAX_PLANS
 
 
 def test_no_more_parts_are_kept_than_a_few():
-    parts = OlderParts()
-    for s in range(MAX_PARTS + 5):
+    plans = Plans()
+    for s in range(MAX_PLANS + 5):
         objects = [
             summarise(turn.model_copy(update={"session": f"s{s}", "number": n}))
             for n, turn in enumerate(orders(range(18)), 1)
         ]
-        replay(reversed(objects), "objects", max_tokens=900, count=estimate_tokens, parts=parts)
-    assert len(parts._kept) == MAX_PARTS
+        replay(reversed(objects), "objects", max_tokens=900, count=estimate_tokens, plans=plans)
+    assert len(plans._kept) == MAX_PLANS
 
 
 def test_the_budget_of_a_memory_is_that_of_every_replay():

@@ -76,7 +76,7 @@ def test_an_interrupted_turn_keeps_what_was_done_and_says_what_is_unknown(memory
     assert done == DONE
     assert (unknown.tool, unknown.ok, unknown.result.error) == ("send", False, "interrupted")
     assert "outcome unknown" in unknown.observation
-    assert "outcome unknown" in str(memory.replay("s")[1].content)
+    assert "outcome unknown" in str(memory.replay("s")[0].content)
     assert memory.append("s", TURN).number == 2
 
 
