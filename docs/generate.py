@@ -142,8 +142,8 @@ def command_line() -> str:
     parts = [
         "# Command line",
         NOTE.format(source="help texts in agentkit/cli"),
-        "In a checkout, after `make demo`: `. .venv/bin/activate`, or write `.venv/bin/agentkit`. The key of a Cohere "
-        "model is read from `COHERE_API_KEY`.",
+        "In a checkout, after `make demo`: `. .venv/bin/activate`, or write `.venv/bin/agentkit`.\n"
+        "The key of a Cohere model is read from `COHERE_API_KEY`.",
     ]
     for command in COMMANDS:
         parts += [f"## agentkit {command}".strip(), f"```text\n{_help_of(command)}```"]
