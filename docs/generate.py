@@ -142,8 +142,8 @@ def command_line() -> str:
     parts = [
         "# Command line",
         NOTE.format(source="help texts in agentkit/cli"),
-        "In a checkout, after `make demo`: `. .venv/bin/activate`, or write `.venv/bin/agentkit`. The key of a Cohere "
-        "model is read from `COHERE_API_KEY`.",
+        "In a checkout, after `make demo`: `. .venv/bin/activate`, or write `.venv/bin/agentkit`.\n"
+        "The key of a Cohere model is read from `COHERE_API_KEY`.",
     ]
     for command in COMMANDS:
         parts += [f"## agentkit {command}".strip(), f"```text\n{_help_of(command)}```"]
@@ -287,14 +287,31 @@ def _type(member: Any) -> str:
 def _annotation(annotation: Any, found: Any) -> str:
     """Return an annotation as a reader needs it: private aliases resolved, constraints of pydantic omitted."""
     text = "" if annotation is None else str(annotation)
-    module = found.module
-    for alias in set(re.findall(r"\b_[A-Z]\w*", text)):
-        if alias in module.members and getattr(module.members[alias], "value", None):
-            text = re.sub(rf"\b{alias}\b", lambda _, alias=alias: str(module.members[alias].value), text)
+    resolved: set[str] = set()
+    while names := set(re.findall(r"\b[A-Z_]\w*", text)) - resolved:
+        resolved |= names
+        for name in sorted(names):
+            if _hides_constraints(value := _value(found.module, name), name):
+                text = re.sub(rf"\b{name}\b", lambda _, value=value: value, text)
     while (start := text.find("Annotated[")) >= 0:
         first, end = _first_argument(text, start + len("Annotated["))
         text = text[:start] + first + text[end:]
     return text
+
+
+def _hides_constraints(value: str | None, name: str) -> bool:
+    """True if a name stands for an annotation with constraints, which only pydantic reads, or is private."""
+    return value is not None and ("Annotated[" in value or (name.startswith("_") and "TypeVar" not in value))
+
+
+def _value(module: Any, name: str) -> str | None:
+    member = module.members.get(name)
+    if member is not None and member.is_alias:
+        try:
+            member = member.final_target
+        except Exception:  # a name of another package
+            return None
+    return str(member.value) if member is not None and member.is_attribute and member.value is not None else None
 
 
 def _first_argument(text: str, start: int) -> tuple[str, int]:

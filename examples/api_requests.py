@@ -1,9 +1,9 @@
-"""Cohere's cookbook "Building an LLM Agent with the Cohere API": exact codes out of a user's question.
+"""Cohere's cookbook "Building an LLM Agent with the Cohere API": exact codes from a user's question.
 
-A deterministic tool finds the codes, the model adds what needs an understanding of language. The codes of the typed
-requests come from the question itself, never through the model, and a code that it makes up is sent back to it.
+A deterministic tool finds the codes; the model adds what needs an understanding of language. The codes of the typed
+requests come from the question itself, never through the model. An answer with a made-up code is sent back to it.
 structured_requests.py asks the same questions with half the model calls, or none.
-With COHERE_API_KEY set the model is called; without, its recorded answers are replayed.
+With COHERE_API_KEY the model is called; without it, recorded replies are replayed.
 
     python examples/api_requests.py
 """

@@ -1,7 +1,7 @@
 """An agent of LangChain's create_agent, with this memory as a middleware.
 
-The code it is asked for in the end stood in the middle of a long tool result, turns ago: the model is shown a
-short record of it, and opens the rest with the recall tool. Runs without a key: the model's replies are scripted.
+The code that the last question asks for is in the middle of a long tool result of an earlier turn. The model is shown
+a short note of that result, and finds the code with the tool `recall`. No key is needed: the replies are scripted.
 
     pip install 'agentkit-cohere[langchain]'
     python examples/langchain_agent.py

@@ -1,7 +1,7 @@
 """A LangChain chain of your own, with this memory instead of a list of messages.
 
-The model called a tool twenty turns ago; the number it needs now stood only in that tool's result, which no chat
-history of questions and answers holds. Runs without a key: the model's replies are scripted.
+A tool was called twenty turns ago. The number that the model needs now is only in that tool's result, which a chat
+history of questions and answers does not hold. No key is needed: the replies are scripted.
 
     python examples/langchain_history.py
 """
@@ -18,7 +18,7 @@ RESULT = '{"order_id": "ORD-4471", "status": "sent"}'
 
 
 def answer(messages: list) -> str:
-    """Stands for a model: it knows what it is shown."""
+    """Play the model: it knows only what it is shown."""
     return "It is ORD-4471." if "ORD-4471" in str(messages) else "I do not know."
 
 

@@ -1,6 +1,6 @@
-"""A thousand payment notes: codes out of a table without a model, then a question whose answer may make up none.
+"""A thousand payment notes: codes from a table, without a model; then a question whose answer may hold no made-up code.
 
-With COHERE_API_KEY set the model is called; without, its recorded answer is replayed.
+With COHERE_API_KEY the model is called; without it, a recorded reply is replayed.
 
     python examples/orders.py
 """
@@ -21,7 +21,7 @@ EXTRACTOR = RegexExtractor([ORDER, *patterns.pick("amount", "date_iso", "iban")]
 
 
 def notes(rows: int = 1000) -> pd.DataFrame:
-    """A table of notes as people write them; every fortieth order number has lost a digit."""
+    """Return a table of notes as people write them; every fortieth order number lacks a digit."""
     dice = random.Random(7)
     written = []
     for number in range(1, rows + 1):

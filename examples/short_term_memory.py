@@ -1,7 +1,8 @@
 """Cohere's cookbook "Short-Term Memory Handling for Agents": what must be remembered of a chain of steps.
 
-The same three questions, under each way to remember: without the steps of the earlier turns the model does not
-know which plot the third question means, and without its code draws another. Live with COHERE_API_KEY, or replayed.
+The same three questions are asked with each way to remember. If the steps of earlier turns are not replayed, the model
+does not know which plot the third question means. If their code is not, it draws another plot.
+With COHERE_API_KEY the model is called; without it, recorded replies are replayed.
 
     python examples/short_term_memory.py
 """

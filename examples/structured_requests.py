@@ -1,7 +1,7 @@
-"""The first cookbook again, on the deterministic path: typed requests, half the model calls or none, no made-up code.
+"""The first cookbook again: typed requests with half the model calls or none, and no made-up code.
 
-Codes go from the question into the requests without passing the model, which only chooses categories out of a list.
-With COHERE_API_KEY set the model is called; without, its recorded answers are replayed.
+Codes go from the question into the requests without passing through the model, which only chooses categories from a
+list. With COHERE_API_KEY the model is called; without it, recorded replies are replayed.
 
     python examples/structured_requests.py
 """

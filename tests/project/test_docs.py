@@ -3,6 +3,7 @@
 import dataclasses
 import re
 import sys
+import tomllib
 from importlib import import_module
 from pathlib import Path
 from typing import get_args
@@ -10,7 +11,7 @@ from typing import get_args
 import pytest
 from langchain_core.runnables import RunnableSerializable
 
-from agentkit import events
+from agentkit import StopReason, errors, events
 
 ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT / "docs"))
@@ -194,3 +195,35 @@ def fields_of(value):
     own = getattr(value, "model_fields", {}) if isinstance(value, type) else {}
     is_tool_or_model = isinstance(value, type) and issubclass(value, RunnableSerializable)
     return [] if is_tool_or_model else list(own)
+
+
+def test_the_directions_of_imports_are_those_that_are_held():
+    contracts = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["importlinter"][
+        "contracts"
+    ]
+    layers = "".join(f"{layer.replace(' | ', ', ')}\n" for layer in contracts[0]["layers"])
+    assert f"```text\n{layers}```" in text_of(ROOT / "docs" / "architecture.md")
+
+
+def test_the_tree_of_folders_is_there():
+    (tree,) = [b.code for b in code_blocks.blocks_of(text_of(ROOT / "docs" / "architecture.md")) if "loop/" in b.code]
+    top, found = "", set()
+    for indent, name in re.findall(r"^( *)(\w+)/ ", tree, re.MULTILINE):
+        top = top if indent else name
+        found.add(f"{top}/{name}" if indent else name)
+    packages = {path.parent.relative_to(ROOT).as_posix() for path in ROOT.glob("*/*/__init__.py")}
+    assert packages - {"agentkit/memory", "agentkit/tools"} <= found
+    assert [name for name in found if not (ROOT / name).is_dir()] == []
+
+
+def test_the_failures_page_has_every_error_and_every_stop_reason():
+    page = text_of(ROOT / "docs" / "failures.md")
+    classes = [name for name, found in vars(errors).items() if isinstance(found, type)]
+    tables = [name for _, name in public_names() if name.endswith("Error")]
+    assert [name for name in [*classes, *tables, *get_args(StopReason)] if f"`{name}`" not in page] == []
+
+
+@pytest.mark.parametrize("page", code_blocks.PAGES, ids=name_of)
+def test_sequence_diagrams_hold_no_semicolon_which_would_end_a_line(page):
+    diagrams = [block.code for block in code_blocks.blocks_of(text_of(page)) if block.language == "mermaid"]
+    assert [code for code in diagrams if code.startswith("sequence") and ";" in code] == []
