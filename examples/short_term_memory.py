@@ -2,9 +2,7 @@
 
 The same three questions are asked with each way to remember. If the steps of earlier turns are not replayed, the model
 does not know which plot the third question means. If their code is not, it draws another plot.
-With COHERE_API_KEY the model is called; without it, recorded replies are replayed.
-
-    python examples/short_term_memory.py
+With COHERE_API_KEY the model is called; without it, recorded replies are replayed. Run it as it is, in any folder.
 """
 
 from pathlib import Path
