@@ -1,7 +1,7 @@
 """The tools of one agent: checked once when the agent is made, then called so that nothing they do is raised.
 
-Whatever comes of a call, a result, an exception, bad arguments, an unknown name, no answer in time, is an
-`Observation` the model can read.
+A result, an exception, bad arguments, an unknown name, no answer in time: each becomes an `Observation` the model can
+read.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from typing import Any
 
 from langchain_core.runnables import RunnableConfig
 from langchain_core.tools import BaseTool
+from langchain_core.tools.base import InjectedToolCallId
 from pydantic import BaseModel, ValidationError
 
 from agentkit import prompts
@@ -25,29 +26,30 @@ from agentkit.base import workers
 from agentkit.base.text import shorten
 from agentkit.errors import ConfigError, HookError
 from agentkit.loop.protocol import Act
-from agentkit.observe import failure, observe, observed
+from agentkit.observe import failure, observed
 from agentkit.policy import ToolPolicy, policy_of
 from agentkit.toolbox.direct_call import DirectCall, direct_call
 from agentkit.turn import Observation, ToolCall
 
-__all__ = ["RESERVED_NAMES", "RETRY_BASE_S", "Toolbox", "observe"]
-
 RESERVED_NAMES = frozenset({"recall"})
-"""Names of tools an agent adds by itself."""
+"""Names of the tools that agents add themselves."""
 
 RETRY_BASE_S = 0.1
-"""Seconds before the second try of a tool whose policy allows one; twice as long before each further try."""
+"""Seconds before the first retry, twice as long before each one after it; chosen by hand: most hiccups are shorter, and
+a model call takes seconds."""
 
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 
 @dataclass(frozen=True, slots=True)
-class _Entry:
+class Entry:
+    """A tool, and how it is called."""
+
     tool: BaseTool
     policy: ToolPolicy
     timeout_s: float | None
     as_message: bool
-    """Whether it must be called with the whole tool call, so that status and artifact come back."""
+    """True if it must be called with the whole tool call, so that status and artifact come back."""
     is_async: bool
     is_sync: bool
     direct: DirectCall | None
@@ -76,7 +78,7 @@ class Toolbox:
             ConfigError: Not a tool, an impossible or reserved name, or two tools of one name.
         """
         self.tools: tuple[BaseTool, ...] = (*tools, *own)
-        self._entries: dict[str, _Entry] = {}
+        self._entries: dict[str, Entry] = {}
         self._max_parallel = max_parallel
         for tool in tools:
             if not isinstance(tool, BaseTool):
@@ -99,11 +101,11 @@ class Toolbox:
         return {name: entry.policy for name, entry in self._entries.items()}
 
     def has(self, name: str) -> bool:
-        """Whether there is a tool of that name."""
+        """True if there is a tool of that name."""
         return name in self._entries
 
     def needs_approval(self, call: ToolCall) -> bool | Observation:
-        """Whether a person must approve the call; where its arguments do not fit, what the model is told instead.
+        """Return True if a person must approve the call; if its arguments do not fit, return what the model is told.
 
         Raises:
             HookError: The policy's own function raised.
@@ -139,12 +141,12 @@ class Toolbox:
     # --- calling -----------------------------------------------------------------------------------------
 
     def act(self, act: Act, config: RunnableConfig) -> Iterator[Observation]:
-        """Run the calls, side by side; results in the order of the calls, each as soon as those before it are there."""
+        """Run the calls side by side, and yield their results in the order of the calls, each as soon as it can be."""
         prepared = self._prepared(act)
         first = prepared[0]
-        no_limit = isinstance(first, _Entry) and _least(first.timeout_s, act.seconds_left) is None
-        if len(prepared) == 1 and isinstance(first, _Entry) and no_limit and first.is_sync:
-            yield _guarded(first, act.calls[0], config)
+        no_limit = isinstance(first, Entry) and least(first.timeout_s, act.seconds_left) is None
+        if len(prepared) == 1 and isinstance(first, Entry) and no_limit and first.is_sync:
+            yield call_tool(first, act.calls[0], config)
             return
         deadline = None if act.seconds_left is None else time.monotonic() + act.seconds_left
         window = len(prepared) if self._max_parallel is None else self._max_parallel
@@ -158,10 +160,12 @@ class Toolbox:
 
     async def aact(self, act: Act, config: RunnableConfig) -> AsyncIterator[Observation]:
         """As `act`, without blocking the event loop; left early, the async tools still running are cancelled."""
+        from agentkit.toolbox.async_calls import acall  # which needs this module
+
         deadline = None if act.seconds_left is None else time.monotonic() + act.seconds_left
         gate = asyncio.Semaphore(self._max_parallel or max(1, len(act.calls)))
         tasks = [
-            asyncio.ensure_future(_awaited(entry, call, config, deadline, gate))
+            asyncio.ensure_future(acall(entry, call, config, deadline, gate))
             for entry, call in zip(self._prepared(act), act.calls, strict=True)
         ]
         try:
@@ -171,15 +175,15 @@ class Toolbox:
             for task in tasks:
                 task.cancel()
 
-    def _prepared(self, act: Act) -> list[_Entry | Observation]:
-        """What to call, or what to answer without calling anything."""
+    def _prepared(self, act: Act) -> list[Entry | Observation]:
+        """Return for each call the tool, or the result it has without being made."""
         prepared = [act.known.get(call.id) or self._prepare(call) for call in act.calls]
         if act.allowed is not None:
             for i in range(act.allowed, len(prepared)):
                 prepared[i] = failure(prompts.not_run(act.calls[i].name), "not_run")
         return prepared
 
-    def _prepare(self, call: ToolCall) -> _Entry | Observation:
+    def _prepare(self, call: ToolCall) -> Entry | Observation:
         entry = self._entries.get(call.name)
         if entry is None:
             return failure(prompts.unknown_tool(call.name, self._entries), "unknown_tool")
@@ -188,14 +192,14 @@ class Toolbox:
         return entry
 
 
-def _entry(tool: BaseTool, default_timeout_s: float | None) -> _Entry:
+def _entry(tool: BaseTool, default_timeout_s: float | None) -> Entry:
     policy = policy_of(tool)
     coroutine = getattr(tool, "coroutine", None)
     own_arun = type(tool)._arun is not BaseTool._arun  # noqa: SLF001 (what a subclass of BaseTool overrides)
     is_async = coroutine is not None or (own_arun and not hasattr(tool, "coroutine"))
     if coroutine is not None:
         tool = tool.model_copy(update={"coroutine": _without_exit(coroutine)})
-    return _Entry(
+    return Entry(
         tool=tool,
         policy=policy,
         timeout_s=default_timeout_s if policy.timeout_s == "inherit" else policy.timeout_s,
@@ -210,7 +214,7 @@ def _entry(tool: BaseTool, default_timeout_s: float | None) -> _Entry:
 
 
 def _without_exit(coroutine: Any) -> Any:
-    """`coroutine` with SystemExit as an ordinary error: in the task LangChain makes of it, it would end the program."""
+    """Return `coroutine` with SystemExit as an ordinary error: in LangChain's task it would end the program."""
 
     @wraps(coroutine)
     async def guarded(*args: Any, **kwargs: Any) -> Any:
@@ -223,14 +227,16 @@ def _without_exit(coroutine: Any) -> Any:
 
 
 def _wants_call_id(tool: BaseTool) -> bool:
-    """Whether the tool has an argument LangChain fills with the call's id."""
+    """True if the tool has an argument LangChain fills with the call's id."""
     schema = tool.args_schema
     if not (isinstance(schema, type) and issubclass(schema, BaseModel)):
         return False
-    return any("InjectedToolCallId" in repr(field.metadata) for field in schema.model_fields.values())
+    marks = [mark for field in schema.model_fields.values() for mark in field.metadata]
+    return any(mark is InjectedToolCallId or isinstance(mark, InjectedToolCallId) for mark in marks)
 
 
-def _least(*limits: float | None) -> float | None:
+def least(*limits: float | None) -> float | None:
+    """Return the smallest limit, None if there is none."""
     return min((limit for limit in limits if limit is not None), default=None)
 
 
@@ -243,29 +249,30 @@ class _Running:
     began: float
 
     def observation(self, call: ToolCall) -> Observation:
-        """Wait for it, as long as its time lasts."""
+        """Wait for the call, as long as its time lasts, and return what came of it."""
         if isinstance(self.job, Observation):
             return self.job
         left = None if self.timeout_s is None else self.timeout_s - (time.monotonic() - self.began)
-        return _collected(self.job, call) if self.job.wait(left) else _timed_out(call, self.timeout_s or 0.0)
+        return collected(self.job, call) if self.job.wait(left) else timed_out(call, self.timeout_s or 0.0)
 
 
-def _started(entry: _Entry | Observation, call: ToolCall, config: RunnableConfig, deadline: float | None) -> _Running:
+def _started(entry: Entry | Observation, call: ToolCall, config: RunnableConfig, deadline: float | None) -> _Running:
     now = time.monotonic()
     if isinstance(entry, Observation):
         return _Running(entry, None, now)
-    timeout_s = _least(entry.timeout_s, _until(deadline))
+    timeout_s = least(entry.timeout_s, time_until(deadline))
     if timeout_s == 0:
         return _Running(failure(prompts.no_time(call.name), "not_run"), None, now)
-    return _Running(workers.start(partial(_guarded, entry, call, config)), timeout_s, now)
+    return _Running(workers.start(partial(call_tool, entry, call, config)), timeout_s, now)
 
 
-def _until(deadline: float | None) -> float | None:
+def time_until(deadline: float | None) -> float | None:
+    """Return the seconds until a deadline of `time.monotonic`, None if there is none."""
     return None if deadline is None else max(0.0, deadline - time.monotonic())
 
 
-def _guarded(entry: _Entry, call: ToolCall, config: RunnableConfig) -> Observation:
-    """Call the tool on this thread. Only what ends the program (Ctrl-C) gets out."""
+def call_tool(entry: Entry, call: ToolCall, config: RunnableConfig) -> Observation:
+    """Call the tool on this thread, with retries. Only what ends the program (Ctrl-C) is raised."""
     began = time.perf_counter()
     for tries in range(1, entry.policy.retry + 2):
         try:
@@ -273,124 +280,60 @@ def _guarded(entry: _Entry, call: ToolCall, config: RunnableConfig) -> Observati
         except KeyboardInterrupt:
             raise
         except BaseException as error:  # whatever it is, it is the tool's, and the model reads it
-            if tries <= entry.policy.retry and _may_pass(error):
-                time.sleep(RETRY_BASE_S * 2 ** (tries - 1))
+            if tries <= entry.policy.retry and may_pass(error):
+                time.sleep(retry_wait_s(tries))
                 continue
-            return _raised(entry, call, error, time.perf_counter() - began, tries)
+            return raised(entry, call, error, time.perf_counter() - began, tries)
         return observed(call.name, raw, time.perf_counter() - began, tries)
-    raise AssertionError("unreachable: the last try returns")
+    raise AssertionError("unreachable: the last attempt returns")
 
 
-def _invoked(entry: _Entry, call: ToolCall, config: RunnableConfig) -> Any:
+def _invoked(entry: Entry, call: ToolCall, config: RunnableConfig) -> Any:
     if entry.direct is not None and "callbacks" not in config:
         return entry.direct(_own(call.arguments), config)
     if entry.is_sync:
-        return entry.tool.invoke(_tool_input(entry, call), config)
+        return entry.tool.invoke(tool_input(entry, call), config)
     # A tool that is a coroutine only: it gets an event loop of its own.
-    return asyncio.run(entry.tool.ainvoke(_tool_input(entry, call), config))
+    return asyncio.run(entry.tool.ainvoke(tool_input(entry, call), config))
 
 
-def _may_pass(error: BaseException) -> bool:
-    """Whether another try could do better: arguments that do not fit will not fit the next time."""
+def retry_wait_s(tries: int) -> float:
+    """Return the seconds to wait after so many failed attempts."""
+    return RETRY_BASE_S * 2.0 ** (tries - 1)
+
+
+def may_pass(error: BaseException) -> bool:
+    """True if a retry could do better: arguments that do not fit will not fit the next time."""
     return isinstance(error, Exception) and not isinstance(error, ValidationError)
 
 
-async def _awaited(
-    entry: _Entry | Observation,
-    call: ToolCall,
-    config: RunnableConfig,
-    deadline: float | None,
-    gate: asyncio.Semaphore,
-) -> Observation:
-    if isinstance(entry, Observation):
-        return entry
-    async with gate:
-        timeout_s = _least(entry.timeout_s, _until(deadline))
-        if timeout_s == 0:
-            return failure(prompts.no_time(call.name), "not_run")
-        if entry.is_async:
-            return await _awaited_coroutine(entry, call, config, timeout_s)
-        return await _awaited_worker(entry, call, config, timeout_s)
-
-
-async def _awaited_worker(
-    entry: _Entry, call: ToolCall, config: RunnableConfig, timeout_s: float | None
-) -> Observation:
-    loop = asyncio.get_running_loop()
-    done = asyncio.Event()
-
-    def tell() -> None:
-        # The loop may be gone by the time a tool that ran out of time comes back.
-        if not loop.is_closed():
-            loop.call_soon_threadsafe(done.set)
-
-    job = workers.start(partial(_guarded, entry, call, config), tell)
-    try:
-        await asyncio.wait_for(done.wait(), timeout_s)
-    except TimeoutError:
-        return _timed_out(call, timeout_s or 0.0)
-    return _collected(job, call)
-
-
-async def _awaited_coroutine(
-    entry: _Entry, call: ToolCall, config: RunnableConfig, timeout_s: float | None
-) -> Observation:
-    task = asyncio.ensure_future(_guarded_coroutine(entry, call, config))
-    try:
-        finished, _ = await asyncio.wait({task}, timeout=timeout_s)
-    except asyncio.CancelledError:
-        task.cancel()
-        raise
-    if not finished:  # not awaited: a tool that swallows its cancellation must not hold up the run
-        task.cancel()
-        return _timed_out(call, timeout_s or 0.0)
-    return task.result()
-
-
-async def _guarded_coroutine(entry: _Entry, call: ToolCall, config: RunnableConfig) -> Observation:
-    began = time.perf_counter()
-    for tries in range(1, entry.policy.retry + 2):
-        try:
-            raw = await entry.tool.ainvoke(_tool_input(entry, call), config)
-        except asyncio.CancelledError as error:
-            current = asyncio.current_task()
-            if current is not None and current.cancelling():
-                raise
-            return _raised(entry, call, error, time.perf_counter() - began, tries)  # the tool cancelled itself
-        except (KeyboardInterrupt, GeneratorExit):
-            raise
-        except BaseException as error:
-            if tries <= entry.policy.retry and _may_pass(error):
-                await asyncio.sleep(RETRY_BASE_S * 2 ** (tries - 1))
-                continue
-            return _raised(entry, call, error, time.perf_counter() - began, tries)
-        return observed(call.name, raw, time.perf_counter() - began, tries)
-    raise AssertionError("unreachable: the last try returns")
-
-
-def _tool_input(entry: _Entry, call: ToolCall) -> Any:
+def tool_input(entry: Entry, call: ToolCall) -> Any:
+    """Return what the tool's invoke is given."""
     if not entry.as_message:
         return _own(call.arguments)
     return {"name": call.name, "args": _own(call.arguments), "id": call.id, "type": "tool_call"}
 
 
 def _own(arguments: dict[str, Any]) -> dict[str, Any]:
-    """The arguments for one try: a tool that changes them must change neither the next try's nor the record."""
+    """Return the arguments for one attempt, which a tool may change without changing the record."""
     return deepcopy(arguments) if any(type(value) in (dict, list) for value in arguments.values()) else arguments
 
 
-def _collected(job: workers.Job, call: ToolCall) -> Observation:
-    if job.error is not None:  # _guarded lets through only what ends a program
+def collected(job: workers.Job, call: ToolCall) -> Observation:
+    """Return what came of a finished job."""
+    if job.error is not None:  # call_tool lets through only what ends a program
         return failure(prompts.tool_failed(call.name, job.error), "exception")
     observation: Observation = job.value
     return observation
 
 
-def _timed_out(call: ToolCall, timeout_s: float) -> Observation:
+def timed_out(call: ToolCall, timeout_s: float) -> Observation:
+    """Return the observation of a call that ran out of time."""
     return failure(prompts.tool_timed_out(call.name, timeout_s), "timeout", timeout_s)
 
 
-def _raised(entry: _Entry, call: ToolCall, error: BaseException, duration_s: float, tries: int = 1) -> Observation:
+def raised(entry: Entry, call: ToolCall, error: BaseException, duration_s: float, tries: int = 1) -> Observation:
+    """Return the observation of a call that raised."""
     if isinstance(error, ValidationError):
         problems = _argument_problems(entry.tool, call.arguments)
         if problems:
@@ -400,7 +343,7 @@ def _raised(entry: _Entry, call: ToolCall, error: BaseException, duration_s: flo
 
 
 def _argument_problems(tool: BaseTool, arguments: dict[str, Any]) -> list[str]:
-    """What is wrong with the arguments; empty where they fit and the tool itself raised a ValidationError."""
+    """Return what is wrong with the arguments; empty if they fit, and the tool itself raised the ValidationError."""
     schema = tool.tool_call_schema
     if not (isinstance(schema, type) and issubclass(schema, BaseModel)):
         return []
@@ -416,7 +359,7 @@ def _argument_problems(tool: BaseTool, arguments: dict[str, Any]) -> list[str]:
 
 
 def _checked_arguments(tool: BaseTool, arguments: dict[str, Any]) -> Mapping[str, Any]:
-    """The arguments as the tool would get them, with defaults."""
+    """Return the arguments as the tool would get them, with defaults."""
     schema = tool.tool_call_schema
     if not (isinstance(schema, type) and issubclass(schema, BaseModel)):
         return deepcopy(arguments)

@@ -13,8 +13,9 @@ from pydantic import BaseModel, ConfigDict, Field, create_model
 
 from agentkit import Artifact, ConfigError, Observation, ToolCall, ToolPolicy, with_policy
 from agentkit.loop.protocol import Act
+from agentkit.observe import observe
 from agentkit.toolbox.direct_call import direct_call
-from agentkit.toolbox.toolbox import Toolbox, observe
+from agentkit.toolbox.toolbox import Toolbox
 
 
 @tool(description="Add two integers.")
