@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from agentkit.base.text import clean, clean_json, shorten
+from agentkit.base.jsonable import json_ready
+from agentkit.base.text import clean, shorten
 from agentkit.errors import InputError
 from agentkit.turn import Step, ToolCall
 
@@ -75,7 +76,7 @@ def as_decision(given: Any, what: str) -> Decision:
         and isinstance(given.arguments, Mapping)
         and all(isinstance(key, str) for key in given.arguments)
     ):
-        return Edit(clean_json(dict(given.arguments)))
+        return Edit(json_ready(dict(given.arguments)))
     if isinstance(given, Approve):
         return given
     raise InputError(

@@ -18,7 +18,8 @@ from langchain_core.runnables import RunnableConfig
 from langchain_core.tools import BaseTool
 
 from agentkit import __version__
-from agentkit.base.text import clean, clean_json
+from agentkit.base.jsonable import json_ready
+from agentkit.base.text import clean
 from agentkit.errors import ConfigError
 from agentkit.limits import Limits
 from agentkit.loop.protocol import Act
@@ -71,7 +72,7 @@ def make_server(tools: Sequence[BaseTool]) -> Server[Any]:
         return types.ListToolsResult(tools=listed)
 
     async def on_call_tool(_: object, request: types.CallToolRequestParams) -> types.CallToolResult:
-        arguments = clean_json(request.arguments or {})
+        arguments = json_ready(request.arguments or {})
         call = ToolCall(id=f"mcp_{next(numbers)}", name=clean(request.name), arguments=arguments)
         config: RunnableConfig = {"configurable": {"session": SESSION}}
         (observation,) = [found async for found in toolbox.aact(Act(calls=(call,), steps=()), config)]
@@ -134,7 +135,7 @@ def _structured(observation: Observation) -> dict[str, Any] | None:
         return None
     try:
         found = json.loads(observation.content, parse_constant=_refuse_constant)
-        return clean_json(found) if isinstance(found, dict) else None
+        return json_ready(found) if isinstance(found, dict) else None
     except (ValueError, RecursionError):  # from Python 3.14 on the reader goes deeper than the cleaner
         return None
 

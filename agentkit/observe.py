@@ -12,7 +12,8 @@ from langchain_core.messages import ToolMessage
 from pydantic import BaseModel
 
 from agentkit import prompts
-from agentkit.base.text import clean, clean_json
+from agentkit.base.jsonable import json_ready
+from agentkit.base.text import clean
 from agentkit.policy import Outcome
 from agentkit.turn import Artifact, ErrorKind, Observation
 
@@ -43,7 +44,7 @@ def observe(name: str, raw: Any, duration_s: float = 0.0, tries: int = 1) -> Obs
         if isinstance(raw.artifact, Outcome):
             ok = ok and bool(raw.artifact.ok)
             artifacts = tuple(map(_storable, (a for a in raw.artifact.artifacts or () if isinstance(a, Artifact))))
-            facts = _json_ready(raw.artifact.facts or {})
+            facts = json_ready(dict(raw.artifact.facts or {}))
         raw = raw.content
     text = _as_text(raw)
     if text is None:
@@ -100,10 +101,6 @@ def _ordered(values: Iterable[Any]) -> list[Any]:
 def _storable(artifact: Artifact) -> Artifact:
     name = clean(artifact.name)
     return artifact if name is artifact.name else artifact.model_copy(update={"name": name})
-
-
-def _json_ready(facts: Any) -> dict[str, Any]:
-    return {clean(str(k)): json.loads(json.dumps(clean_json(v), default=_json_default)) for k, v in dict(facts).items()}
 
 
 def _json_default(value: Any) -> Any:

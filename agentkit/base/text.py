@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from typing import Any
 
 _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 
@@ -22,28 +21,6 @@ def clean(text: str) -> str:
 def _spell_out(match: re.Match[str]) -> str:
     code = ord(match.group())
     return f"\\u{code:04x}" if code else "\\x00"
-
-
-def clean_json(value: Any) -> Any:
-    """`clean` every string, keys too, in a tree of dicts, lists and tuples."""
-    if isinstance(value, str):
-        return clean(value)
-    if isinstance(value, dict):
-        return {clean(k) if isinstance(k, str) else k: clean_json(v) for k, v in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [clean_json(v) for v in value]
-    return value
-
-
-def is_clean(value: Any) -> bool:
-    """Whether `clean_json` would leave `value` as it is."""
-    if isinstance(value, str):
-        return clean(value) is value
-    if isinstance(value, dict):
-        return all(is_clean(k) and is_clean(v) for k, v in value.items())
-    if isinstance(value, (list, tuple)):
-        return all(map(is_clean, value))
-    return True
 
 
 def shorten(value: object, max_chars: int = 80) -> str:

@@ -7,7 +7,7 @@ from typing import Any
 
 from langchain_core.messages import AIMessage
 
-from agentkit.base.text import clean_json, is_clean
+from agentkit.base.jsonable import json_ready
 from agentkit.cohere.wire import thinking_of
 from agentkit.errors import ModelError
 from agentkit.loop.protocol import Finish, Reply
@@ -56,10 +56,11 @@ def read_reply(message: Any) -> Reply:
 
 
 def _cleaned(message: AIMessage) -> AIMessage:
-    """Return `message` with NUL and lone surrogates, which no database or request can hold, written as escapes."""
+    """Return `message` with what no database or request can hold, such as NUL and lone surrogates, written as text."""
     parts = ("content", "tool_calls", "invalid_tool_calls", "additional_kwargs")
-    dirty = [name for name in parts if not is_clean(getattr(message, name))]
-    return message.model_copy(update={n: clean_json(getattr(message, n)) for n in dirty}) if dirty else message
+    ready = {name: json_ready(getattr(message, name)) for name in parts}
+    dirty = {name: value for name, value in ready.items() if value is not getattr(message, name)}
+    return message.model_copy(update=dirty) if dirty else message
 
 
 def _calls(message: AIMessage) -> tuple[ToolCall, ...]:

@@ -14,7 +14,8 @@ from typing import Any
 
 from langchain_core.messages import AIMessage, BaseMessage
 
-from agentkit.base.text import clean, clean_json, shorten
+from agentkit.base.jsonable import json_ready
+from agentkit.base.text import clean, shorten
 from agentkit.errors import ConfigError, HookError
 from agentkit.loop.history_rules import validate_history
 from agentkit.loop.protocol import Ask, Reply
@@ -129,7 +130,7 @@ class HookChain:
                     raise _wrong("before_tool", hook, found, "the same call, perhaps with other arguments")
                 if not isinstance(found.arguments, dict) or not all(isinstance(key, str) for key in found.arguments):
                     raise _wrong("before_tool", hook, found.arguments, "arguments by name")
-                call = found.model_copy(update={"arguments": clean_json(deepcopy(found.arguments))})
+                call = found.model_copy(update={"arguments": json_ready(deepcopy(found.arguments))})
         return call
 
     def after_tool(self, call: ToolCall, seen: Observation) -> Observation:

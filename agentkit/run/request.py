@@ -13,8 +13,9 @@ from langchain_core.messages import BaseMessage, convert_to_messages
 from langchain_core.runnables import RunnableConfig, ensure_config
 
 from agentkit.approval import Resume
+from agentkit.base.jsonable import json_ready
 from agentkit.base.sessions import check_session
-from agentkit.base.text import clean, clean_json, is_clean, shorten
+from agentkit.base.text import clean, shorten
 from agentkit.errors import InputError
 from agentkit.turn import Turn
 
@@ -154,4 +155,5 @@ def _messages_of(history: Any) -> tuple[BaseMessage, ...]:
 
 
 def _clean_message(message: BaseMessage) -> BaseMessage:
-    return message if is_clean(message.content) else message.model_copy(update={"content": clean_json(message.content)})
+    content = json_ready(message.content)
+    return message if content is message.content else message.model_copy(update={"content": content})

@@ -8,7 +8,8 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from agentkit.base.text import clean, clean_json
+from agentkit.base.jsonable import json_ready
+from agentkit.base.text import clean
 from agentkit.tools.python.execution import Figure, Variable
 
 MAX_FRAME_BYTES = 4 * 1024**2
@@ -94,7 +95,7 @@ def decode(body: bytes, kind: type[_M]) -> _M:
         FrameError: The body is not JSON, or not of that kind.
     """
     try:
-        return kind.model_validate(clean_json(json.loads(body)))
+        return kind.model_validate(json_ready(json.loads(body)))
     except (ValidationError, ValueError, RecursionError) as error:
         raise FrameError("an invalid frame") from error
 
