@@ -20,6 +20,8 @@ _FENCED = re.compile(r"```[\w+-]*[ \t]*\n(.*?)\n?[ \t]*```", re.DOTALL)
 _LABEL = re.compile(r"[^\W\d][\w ]*")
 _OPENING = re.compile(r"[{\[]")
 _TRIES = 5
+_SIGN = re.compile(r"^\s*[-*+] |[\n{\[(<:=|\t]")
+"""Some sign of a form: a line of text without any is no tree, and no reader needs to try it."""
 
 
 def read(text: str) -> Any:
@@ -28,6 +30,8 @@ def read(text: str) -> Any:
     JSON within a text that is JSON is read as well, and so are the blocks of text a tool server wraps its result in.
     """
     text = text.strip("\n")
+    if not _SIGN.search(text):
+        return None
     bare = text.strip()
     for reader in (_json, _json_lines, read_literal, read_markup):
         value = reader(bare)
