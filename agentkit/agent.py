@@ -1,4 +1,4 @@
-"""`Agent`: the public object. It gathers what a turn needs, has it run, and stores what came of it."""
+"""`Agent`: the public object. It prepares a turn, runs it, and stores the result."""
 
 from __future__ import annotations
 
@@ -59,17 +59,17 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class _Offer:
-    """Tools, and the model that is offered them."""
+    """Tools, and the model that can call them."""
 
     toolbox: Toolbox
     edge: Edge
 
 
 class Agent(Runnable[Any, Any]):
-    """Answers questions with tools, and remembers how.
+    """Answers questions with tools, and remembers how it found the answers.
 
-    An agent holds no state of a conversation itself: that is in its memory, by session. One agent can serve
-    many sessions at once, from threads and from asyncio; two runs at once in one session are refused.
+    An agent holds no state of a conversation: its memory does, by session. One agent can serve many sessions at once,
+    from threads and from asyncio; a second run in a session that is running is refused.
 
     As a LangChain `Runnable` it takes ``{"input": ..., "preamble": ..., "chat_history": ...}`` or a string
     and returns a dict: see `invoke`.
@@ -98,36 +98,38 @@ class Agent(Runnable[Any, Any]):
         """Make an agent.
 
         Args:
-            model: A Cohere model's name, called at temperature 0 with COHERE_API_KEY and CO_API_URL as the
-                environment holds them now; or any LangChain chat model.
-            tools: LangChain tools, with names that differ.
-            system: The system message ("preamble"), sent first and verbatim; "" sends none.
-            memory: Where turns are kept and earlier ones replayed from; None keeps and replays nothing.
-            limits: Bounds of a run; None for ``Limits()``: 15 steps, 30 s a tool, 5 equal failures in a row.
-            price: What the model's tokens cost, or a table of prices by model name, for `Usage.cost` and
+            model: A Cohere model's name, called at temperature 0 with COHERE_API_KEY and CO_API_URL from the
+                environment, read now; or any LangChain chat model.
+            tools: LangChain tools with different names.
+            system: The system message ("preamble"), sent first and unchanged; "" sends none.
+            memory: Stores turns and replays earlier ones; None stores and replays nothing.
+            limits: Limits of a run; None for ``Limits()``: 15 steps, 30 s for each tool call, 5 equal failures in a
+                row.
+            price: The price of the model's tokens, or a table of prices by model name, for `Usage.cost` and
                 `Limits.max_cost`; None counts no cost.
-            output: The pydantic model an answer must fit, as JSON; `Turn.data` is then one of it. An answer that does
-                not fit is shown to the model with what is wrong, twice at most. None takes any answer.
-            clock: Seconds from any fixed point, for `Limits.max_seconds` and durations.
-            new_session: Makes the id of a session nobody named; by default a random UUID in hex.
-            prefetch: Tools to run on the question itself before the first model call, such as a RegexExtractor: the
-                model gets their results with the question, as a call already made, and need not ask. They are tools
-                of the agent as well, and their steps have round 0.
-            deterministic_only: Answer without the model where a prefetch tool covers the question (see
-                `RegexExtractor.covers`): the answer is then the tool's result.
-            guard: Extractors whose codes the answer may not make up. A code that nothing the model was given holds
-                is sent back to be mended, once; then the run ends with a `GroundingError`.
-            options: Settings of every request to a Cohere model; over the model's own where it is given ready made.
-            retry: When a request to a Cohere model is sent again; None for ``RetryPolicy()``, or the model's own.
-            approve: Asked about each call that needs approval by its `ToolPolicy`, with the `ToolCall`; it returns
-                True or ``Approve()``, False or ``Deny("why")``, ``Edit({...})`` with other arguments, or None to leave
-                it to `resume`, which needs a memory. With `arun` and `astream` it may be a coroutine function. The
-                time it takes counts in `Limits.max_seconds`. Without it the run pauses.
-            hooks: Functions that see, and may change or refuse, what goes to and comes from model and tools.
+            output: A pydantic model: the answer must be JSON that fits it, and `Turn.data` is then an instance. If an
+                answer does not fit, the model is told why and asked again, twice at most. None accepts any answer.
+            clock: Returns seconds from any fixed point, for `Limits.max_seconds` and durations.
+            new_session: Returns the id of a new session if the caller gives none; by default a random UUID in hex.
+            prefetch: Tools to run on the question before the first model call, such as a RegexExtractor: the model gets
+                their results with the question, as calls already made. The agent has them as tools too; their steps
+                have round 0.
+            deterministic_only: If a prefetch tool covers the question (see `RegexExtractor.covers`), answer with the
+                tool's result and do not call the model.
+            guard: Extractors whose codes the answer may not invent. If a code occurs in nothing the model was given,
+                the model is asked once to correct its answer; if that fails, the run ends with a `GroundingError`.
+            options: Settings of every request to a Cohere model; they override those of a model object.
+            retry: How failed requests to a Cohere model are retried; None for ``RetryPolicy()``, or the policy of a
+                model object.
+            approve: Called with each `ToolCall` that needs approval by its `ToolPolicy`; returns True or ``Approve()``,
+                False or ``Deny("why")``, ``Edit({...})`` with other arguments, or None to pause the run until `resume`,
+                which needs a memory. With `arun` and `astream` it may be a coroutine function. Its time counts in
+                `Limits.max_seconds`. None pauses the run at each such call.
+            hooks: Functions that see, and may change or refuse, what is sent to and received from model and tools.
 
         Raises:
-            ConfigError: No key, a model or tool of the wrong kind, tools that cannot be told apart, options the model
-                cannot take, or calls that need approval which nobody could give.
+            ConfigError: No key, a model or tool of the wrong type, two tools of one name, options the model cannot
+                take, or tools that need approval without ``approve`` or a memory.
         """
         self.limits = limits or Limits()
         self.system = clean(system)
@@ -172,70 +174,70 @@ class Agent(Runnable[Any, Any]):
 
     @property
     def tools(self) -> tuple[BaseTool, ...]:
-        """The tools, in the order they were given."""
+        """Return the tools, in the order given."""
         return self._offer.toolbox.tools
 
     @property
     def model(self) -> BaseChatModel:
-        """The chat model; one given by name is built at first use."""
+        """Return the chat model; one given by name is built at first use."""
         return self._offer.edge.model
 
     # --- the four ways to run a turn ---------------------------------------------------------------------
 
     def run(self, question: str, *, session: str | None = None, config: RunnableConfig | None = None) -> Turn:
-        """Answer one question and wait for it.
+        """Answer one question and return the turn.
 
         Args:
-            question: What the user asks; not empty.
-            session: The conversation it belongs to, 1 to 200 printable characters; None starts a new one,
-                whose id stands in `Turn.session`.
+            question: The user's question; not empty.
+            session: The conversation, 1 to 200 printable characters; None starts a new one, whose id is in
+                `Turn.session`.
             config: LangChain config: callbacks, tags and metadata reach the model and the tools.
 
         Returns:
-            The turn. Where calls need approval and nobody has given it, it is paused: `Turn.stop_reason` is
-            ``needs_approval``, `Turn.pending` has the calls, and `resume` goes on.
+            The turn. If calls wait for approval, it is paused: `Turn.stop_reason` is ``needs_approval``, `Turn.pending`
+            has the calls, and `resume` continues it.
 
         Raises:
             InputError: An empty question, or a call from inside a running event loop (there: ``await
                 agent.arun(...)``; in a notebook cell both work).
             SessionError: An impossible session name.
-            SessionBusyError: The session is running already.
-            ModelError: The model could not be reached or refused; the steps so far are kept in memory.
-            GroundingError: With a `guard`: the answer holds codes that stand nowhere, also when asked to mend it.
-            HookError: A hook, `approve` or an approval function raised.
+            SessionBusyError: The session is already running.
+            ModelError: The model could not be reached, or refused the request; memory keeps the steps so far.
+            GroundingError: With a `guard`: the answer has invented codes, even after the model was asked to correct it.
+            HookError: A hook, `approve` or an approval function raised an exception.
             StoreError: Memory could not be read or written.
         """
         refuse_running_loop()
         return self._traced(self._request({"input": question}, session, config), config)
 
     async def arun(self, question: str, *, session: str | None = None, config: RunnableConfig | None = None) -> Turn:
-        """As `run`, without blocking the event loop."""
+        """Do as `run` does, without blocking the event loop."""
         return await self._atraced(self._request({"input": question}, session, config), config)
 
     def resume(self, session: str, decision: Decisions | None = None, *, config: RunnableConfig | None = None) -> Turn:
-        """Go on with the session's last turn where it was broken off or paused.
+        """Continue the session's last turn, if it was interrupted or paused.
 
-        No call that has its result is made again. Of a call that was running when the program ended nobody knows the
-        outcome: the model is told so, and it is not made again either. Limits count on, except seconds, which start
-        anew. The agent's system message and the replay of memory stand before the question, as in `run`; of a memory
-        that redacts, the model is shown what was stored.
+        Calls that have a result are not repeated. Nor are calls that were running when the program ended: the model is
+        told that their outcome is unknown. Limits continue to count, except seconds, which restart. The agent's system
+        message and the replay of memory precede the question, as in `run`. If the memory redacts, the model sees the
+        redacted steps.
 
         Args:
             session: The session.
-            decision: What was decided about the pending calls: True, False, ``Approve()``, ``Deny("why")`` or
-                ``Edit({...})`` for all (`Edit` where there is one), or a dict of these by call id. Calls that are left
-                out are asked of `approve`, or go on waiting, and so does the turn then.
+            decision: The decision on all pending calls: True, False, ``Approve()``, ``Deny("why")`` or, for a single
+                call, ``Edit({...})``; or a dict of these by call id. `approve` is asked about calls not in the dict;
+                without it they keep waiting, and the turn stays paused.
             config: As for `run`.
 
         Returns:
-            The whole turn, with the steps from before.
+            The whole turn, earlier steps included.
 
         Raises:
-            InputError: There is nothing to resume: the last turn is over; or a decision that fits no pending call.
+            InputError: The last turn is over, so there is nothing to resume; or a decision fits no pending call.
             ConfigError: The agent has no memory.
             SessionError: There is no such session.
-            SessionBusyError: It is running.
-            AgentKitError: As `run`.
+            SessionBusyError: The session is running.
+            AgentKitError: As for `run`.
         """
         refuse_running_loop("resume()", "await agent.aresume(...)")
         return self._traced(self._request(Resume(decision), session, config), config)
@@ -243,27 +245,27 @@ class Agent(Runnable[Any, Any]):
     async def aresume(
         self, session: str, decision: Decisions | None = None, *, config: RunnableConfig | None = None
     ) -> Turn:
-        """As `resume`, without blocking the event loop."""
+        """Do as `resume` does, without blocking the event loop."""
         return await self._atraced(self._request(Resume(decision), session, config), config)
 
     def invoke(
         self, input: Any, config: RunnableConfig | None = None, *, session: str | None = None, **kwargs: Any
     ) -> dict[str, Any]:
-        """Answer one question the way LangChain's AgentExecutor does.
+        """Answer one question and return a dict as LangChain's AgentExecutor does.
 
         Args:
             input: The question; or a dict with ``input``, and optionally ``preamble`` (instead of the agent's
                 system message) and ``chat_history`` (messages, instead of the replay of memory); or a `Resume`.
             config: LangChain config; ``config["configurable"]["session"]`` names the session.
-            session: The session; it goes before the one the config names.
+            session: The session; it overrides the one in `config`.
             kwargs: None are taken.
 
         Returns:
-            The input's own keys, and ``output``, ``intermediate_steps`` (pairs of AgentAction and the tool's
-            own return value), ``citations``, ``grounded_output`` and ``turn``.
+            The keys of the input, and ``output``, ``intermediate_steps`` (pairs of AgentAction and the tool's return
+            value), ``citations``, ``grounded_output`` and ``turn``.
 
         Raises:
-            InputError: No question, or keys of the wrong type; otherwise as `run`.
+            InputError: There is no question, or a key has the wrong type; otherwise as for `run`.
         """
         refuse_kwargs("invoke", kwargs)
         return as_dict(input, self._traced(self._request(input, session, config), config))
@@ -271,29 +273,29 @@ class Agent(Runnable[Any, Any]):
     async def ainvoke(
         self, input: Any, config: RunnableConfig | None = None, *, session: str | None = None, **kwargs: Any
     ) -> dict[str, Any]:
-        """As `invoke`, without blocking the event loop."""
+        """Do as `invoke` does, without blocking the event loop."""
         refuse_kwargs("invoke", kwargs)
         return as_dict(input, await self._atraced(self._request(input, session, config), config))
 
     def stream(
         self, input: Any, config: RunnableConfig | None = None, *, session: str | None = None, **kwargs: Any
     ) -> Iterator[Event]:
-        """Answer one question, and tell what happens while it does.
+        """Answer one question, and yield events as they happen.
 
         Args:
-            input: As for `invoke`; with a `Resume` the run goes on as with `resume`.
+            input: As for `invoke`; a `Resume` continues the last turn, as `resume` does.
             config: As for `invoke`.
-            session: The conversation; it goes before the one the config names.
+            session: The conversation; it overrides the one in `config`.
             kwargs: None are taken.
 
         Returns:
-            The events of `agentkit.events`, `TurnFinished` last, which has the turn. Left early, the model call is
-            closed, tools that are running are left behind (`astream` cancels async ones), and the turn is kept as
-            interrupted. `astream` left by a bare ``break`` is cleaned up by the event loop a little later, which the
-            next `arun` or `astream` in the session waits for; ``contextlib.aclosing`` does it at once.
+            The events of `agentkit.events`; the last is `TurnFinished`, which has the turn. If you stop reading early,
+            the model call is closed, running tools are abandoned (`astream` cancels async ones), and the turn is stored
+            as interrupted. After a bare ``break`` out of `astream` the event loop closes the stream a little later, and
+            the next `arun` or `astream` in the session waits for that; ``contextlib.aclosing`` closes it at once.
 
         Raises:
-            InputError: As `run`; bad input is refused at once, the rest is raised while the events are read.
+            InputError: As for `run`; this error is raised at once, the others of `run` while the events are read.
         """
         refuse_running_loop("stream()", "async for event in agent.astream(...)")
         refuse_kwargs("stream", kwargs)
@@ -310,7 +312,7 @@ class Agent(Runnable[Any, Any]):
     def astream(
         self, input: Any, config: RunnableConfig | None = None, *, session: str | None = None, **kwargs: Any
     ) -> AsyncIterator[Event]:
-        """As `stream`, without blocking the event loop."""
+        """Do as `stream` does, without blocking the event loop."""
         refuse_kwargs("astream", kwargs)
         request = self._request(input, session, config)
         return EventStream(self._astream(request, config), partial(self._busy.dropped, request.session))
@@ -335,7 +337,7 @@ class Agent(Runnable[Any, Any]):
     # --- one turn ------------------------------------------------------------------------------------------
 
     def _traced(self, request: Request, given: RunnableConfig | None) -> Turn:
-        """Run under a LangChain run of its own, so that callbacks see one tree: the agent, its model, its tools."""
+        """Run the turn as one LangChain run, so that callbacks see one tree: agent, model, tools."""
         config = with_session(given, request.session)
         if not get_callback_manager_for_config(config).handlers:
             return self._run(request, unwatched(config, given))
@@ -401,12 +403,12 @@ class Agent(Runnable[Any, Any]):
             return turn
         try:
             return turn.model_copy(update={"data": self._output.read(turn.output)})
-        except ValueError:  # a turn that ended at a limit or was cut
+        except ValueError:  # if a limit ended the turn or its answer was cut
             return turn
 
     @contextmanager
     def _turn(self, request: Request, config: RunnableConfig, *, streamed: bool) -> Iterator[TurnRun]:
-        """Yield the run of the turn; where it is broken off, close the turn as interrupted."""
+        """Yield the run of the turn; if the block raises, close the turn as interrupted."""
         with self._busy.alone(request.session):
             log.turn_started(request.session, resumed=request.resume is not None)
             record = TurnRecord(self._store, request, self._condense)
@@ -446,7 +448,7 @@ class Agent(Runnable[Any, Any]):
         )
 
     def _history(self, request: Request) -> tuple[Sequence[BaseMessage], _Offer]:
-        """Return the messages before the question; where memory omits something from them, `recall` is offered too."""
+        """Return the messages before the question, and the tools: with `recall` if memory omitted something."""
         if request.history is not None:
             return request.history, self._offer
         if not request.named_session:
@@ -468,14 +470,14 @@ class Agent(Runnable[Any, Any]):
 
     @cached_property
     def _all_tools(self) -> Toolbox:
-        """The agent's tools and `recall`."""
+        """Return the agent's tools and `recall`."""
         recall = self._store.recall_tool()
         return self._tools_with([] if recall is None else [recall])
 
     @cached_property
     def _offer_with_recall(self) -> _Offer:
         if type(self.model).bind_tools is BaseChatModel.bind_tools:
-            return self._offer  # a model that calls no tools goes without
+            return self._offer  # the model calls no tools, so it gets no `recall`
         return _Offer(self._all_tools, self._offer.edge.offering(self._all_tools.tools))
 
     def _request(self, input: Any, session: str | None, config: RunnableConfig | None) -> Request:
@@ -485,12 +487,12 @@ class Agent(Runnable[Any, Any]):
 def _flagged(
     flow: Generator[Ask | Act, Any, Turn], messages: list[BaseMessage], edge: Edge
 ) -> Generator[Ask | Act, Any, Turn]:
-    """Run the loop, and flag citations of its turn that rest on nothing."""
+    """Run the loop, and flag the citations of its turn that no source supports."""
     turn = yield from flow
     return flagged(turn, messages, edge.documents) if turn.citations else turn
 
 
 def _turn_of(last: Event | None) -> Turn:
-    """Return the turn of a run's last event."""
+    """Return the turn in a run's last event."""
     assert isinstance(last, TurnFinished)
     return last.turn

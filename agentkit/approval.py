@@ -1,4 +1,4 @@
-"""What a person may say to a call that needs approval, and reading it from what `Agent.resume` was given."""
+"""Decisions on calls that need approval, and reading them from the argument of `Agent.resume`."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from agentkit.turn import Step, ToolCall
 
 @dataclass(frozen=True, slots=True)
 class Approve:
-    """Run the call as it stands."""
+    """Run the call unchanged."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +22,7 @@ class Deny:
     """Do not run the call.
 
     Attributes:
-        reason: What the model is told of why; "" for nothing.
+        reason: The reason the model is given; "" for none.
     """
 
     reason: str = ""
@@ -33,36 +33,36 @@ class Edit:
     """Run the call with other arguments.
 
     Attributes:
-        arguments: All of its arguments; the model is told that they were changed.
+        arguments: All arguments of the call; the model is told that they were changed.
     """
 
     arguments: Mapping[str, Any]
 
 
 Decision = Approve | Deny | Edit
-"""What may be said to one call."""
+"""A decision on one call."""
 
 Decisions = bool | Decision | Mapping[str, bool | Decision]
-"""What may be said to all pending calls: one decision, or one for each by its id. True approves, False denies."""
+"""Decisions on the pending calls: one for all, or a dict by call id. True approves, False denies."""
 
 
 @dataclass(frozen=True, slots=True)
 class Resume:
-    """Input of `Agent.invoke`, `Agent.stream` and their kin that goes on with an unfinished turn, as `Agent.resume`.
+    """Input of `Agent.invoke`, `Agent.stream`, `ainvoke` and `astream` that continues a turn, as `Agent.resume` does.
 
     Attributes:
-        decision: What was decided about the pending calls; None where there are none, or nothing was decided yet.
+        decision: The decisions on the pending calls; None if there are none yet, or no pending calls.
     """
 
     decision: Decisions | None = None
 
 
 def as_decision(given: Any, what: str) -> Decision:
-    """One decision, as it may be given.
+    """Return a decision in its typed form: True as `Approve`, False as `Deny`.
 
     Args:
         given: True, False, `Approve`, `Deny` or `Edit`.
-        what: Where it was given, for the message.
+        what: Names the value in the error message.
 
     Raises:
         InputError: It is something else.
@@ -85,10 +85,10 @@ def as_decision(given: Any, what: str) -> Decision:
 
 
 def decisions_for(given: Decisions | None, pending: Sequence[ToolCall]) -> dict[str, Decision]:
-    """What was decided about each pending call, by its id.
+    """Return the decisions by call id.
 
     Raises:
-        InputError: No such call, no such decision, or arguments for several calls at once.
+        InputError: A call id or a decision is unknown, or one `Edit` was given for several calls.
     """
     if given is None:
         return {}
@@ -115,7 +115,7 @@ def decisions_for(given: Decisions | None, pending: Sequence[ToolCall]) -> dict[
 
 
 def pending_of(steps: Sequence[Step]) -> tuple[ToolCall, ...]:
-    """The calls among `steps` that wait for approval; one whose stored arguments were redacted says so in `error`."""
+    """Return the calls in `steps` that wait for approval; `error` is set if the stored arguments were redacted."""
     return tuple(
         ToolCall(id=s.call_id, name=s.tool, arguments=s.tool_input, error=REDACTED if _is_redacted(s) else None)
         for s in steps
@@ -129,4 +129,4 @@ def _is_redacted(step: Step) -> bool:
 
 REDACTED = "its arguments were redacted before they were stored"
 REDACTED_FACT = "redacted"
-"""Marks a waiting step whose stored arguments are not those the model gave."""
+"""Key in the facts of a waiting step that says redaction changed its stored arguments."""

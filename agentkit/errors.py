@@ -1,4 +1,4 @@
-"""The error tree: whose fault it is decides the branch, and every message ends with a next step.
+"""The errors agentkit raises: the branch says whose fault it is, and every message ends with a next step.
 
 ::
 
@@ -6,15 +6,15 @@
     ├── UserError (ValueError)      the caller's mistake
     │   ├── InputError              an empty question, an impossible argument
     │   ├── ConfigError             tools, limits, patterns, keys or files that cannot work
-    │   ├── SessionError            a session name that is empty, absurd or unknown
+    │   ├── SessionError            a session name that is empty, impossible or unknown
     │   ├── SessionBusyError        a second run in a session that is already running
-    │   ├── HookError               a hook, `approve` or an approval predicate of the caller raised
+    │   ├── HookError               a hook, `approve` or an approval function of the caller raised
     │   ├── CassetteError           a recording is missing, stale or does not match
     │   └── NetworkBlockedError     a test left this machine (in agentkit.testing)
     ├── ModelError                  the chat model failed or misbehaved
-    │   ├── DeadlineError           the time that was allowed for it was over
+    │   ├── DeadlineError           it did not reply within the time allowed
     │   ├── HistoryError            a message list that the v2 chat API would refuse
-    │   └── GroundingError          an answer with codes that stand nowhere, also after it was asked to mend it
+    │   └── GroundingError          the answer has invented codes, even after a request to correct it
     ├── ToolError                   a tool could not do its work
     └── StoreError                  the memory's database
         └── StoreVersionError       written by a newer agentkit
@@ -30,7 +30,7 @@ class AgentKitError(Exception):
 
 
 class UserError(AgentKitError, ValueError):
-    """The caller's mistake: something passed in cannot work."""
+    """The caller's mistake: an argument or a setting cannot work."""
 
 
 class InputError(UserError):
@@ -42,7 +42,7 @@ class ConfigError(UserError):
 
 
 class SessionError(UserError):
-    """A session name is empty, absurd or unknown."""
+    """A session name is empty, impossible or unknown."""
 
 
 class SessionBusyError(UserError):
@@ -50,7 +50,7 @@ class SessionBusyError(UserError):
 
 
 class HookError(UserError):
-    """A function the caller gave the agent raised: a hook, `approve`, or a policy's approval predicate."""
+    """A function of the caller raised an exception: a hook, `approve`, or a policy's approval function."""
 
 
 class CassetteError(UserError):
@@ -62,22 +62,22 @@ class ModelError(AgentKitError):
 
 
 class DeadlineError(ModelError):
-    """The time that was allowed for a model call was over before there was a reply."""
+    """The model did not reply within the time allowed."""
 
 
 class HistoryError(ModelError):
-    """A message list that the v2 chat API would refuse; it was not sent."""
+    """The v2 chat API would refuse the message list; it was not sent."""
 
 
 class GroundingError(ModelError):
-    """An answer holds codes that nothing it was given holds, also after the model was asked to mend it.
+    """The answer has codes that occur in nothing the model was given, even after a request to correct it.
 
     Attributes:
-        codes: The codes, as the answer writes them.
+        codes: The codes as the answer has them.
     """
 
     def __init__(self, message: str, *, codes: tuple[str, ...] = ()) -> None:
-        """Keep the codes beside the message."""
+        """Store the message and the codes."""
         super().__init__(message)
         self.codes = codes
 

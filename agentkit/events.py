@@ -1,4 +1,4 @@
-"""The events of a run that is under way: one frozen class for each kind.
+"""The events of a run: one frozen class for each kind.
 
 ``Agent.stream`` and ``Agent.astream`` yield them in order. The last one is `TurnFinished`, which has the same turn that
 `Agent.run` would return. The deltas of a reply, joined, are its text.
@@ -13,10 +13,10 @@ from agentkit.turn import Citation, Step, StopReason, ToolCall, Turn
 
 @dataclass(frozen=True, slots=True)
 class TurnStarted:
-    """A turn has begun, and is in memory as running.
+    """A turn has started; memory has it as running.
 
     Attributes:
-        session: The session it belongs to.
+        session: The session of the turn.
         input: The question.
     """
 
@@ -37,7 +37,7 @@ class ThinkingDelta:
 
 @dataclass(frozen=True, slots=True)
 class PlanDelta:
-    """A piece of the model's plan: what it says it will do, beside the calls it asks for.
+    """A piece of the model's plan: what it writes beside its tool calls.
 
     Attributes:
         text: The piece.
@@ -85,7 +85,7 @@ class ToolStarted:
 
 @dataclass(frozen=True, slots=True)
 class ToolFinished:
-    """A call has its result, good or bad. The results of one reply come in the order of its calls.
+    """A call has its result, success or failure. The results of one reply come in the order of its calls.
 
     Attributes:
         step: The call and its result.
@@ -96,10 +96,10 @@ class ToolFinished:
 
 @dataclass(frozen=True, slots=True)
 class ApprovalNeeded:
-    """A call needs a person's approval: the turn will be paused with it, until `Agent.resume`.
+    """A call needs a person's approval: the turn will pause until `Agent.resume`.
 
     Attributes:
-        call: The call, whose ``id`` a decision can name.
+        call: The call; a decision can refer to its ``id``.
     """
 
     call: ToolCall
@@ -107,13 +107,13 @@ class ApprovalNeeded:
 
 @dataclass(frozen=True, slots=True)
 class Retrying:
-    """A request to the model failed and will be sent again; yielded before the wait.
+    """A request to the model failed and will be retried; yielded before the wait.
 
     Attributes:
-        tries: Requests that have failed so far, from 1.
-        wait_s: Seconds until the next one.
+        tries: Number of failed attempts so far, from 1.
+        wait_s: Seconds until the retry.
         reason: What went wrong.
-        status: The HTTP status, None where there was no answer.
+        status: The HTTP status, None if there was no response.
     """
 
     tries: int

@@ -1,8 +1,8 @@
-"""Is what an answer says backed by anything? Pure functions over texts, turns and the patterns of an extractor.
+"""Checks that an answer rests on what the model was given: pure functions over texts, turns and patterns.
 
-Codes are held against everything the model was given; citations against the answer and their sources. A code that
-stands nowhere is a fault; how much of a citation stands in its source is a score and never one, because real
-citations carry the answer's own quotes and brackets.
+Codes are compared with everything the model was given, citations with the answer and their sources. A code that occurs
+nowhere is a fault. The overlap of a citation with its source is only a score, because real citations contain the
+answer's own quotes and brackets.
 """
 
 from __future__ import annotations
@@ -32,40 +32,40 @@ _LOWER = {after: before for before, after in _UPPER.items()}
 
 @runtime_checkable
 class FindsCodes(Protocol):
-    """What a guard needs of an extractor."""
+    """An object that finds codes in a text, such as an extractor."""
 
     def extract(self, text: str) -> list[Match]:
-        """The codes of `text`."""
+        """Return the codes in `text`."""
         ...
 
 
 class Evidence:
-    """What a model was given in a turn: everything it may take a code from."""
+    """Collects the texts a model was given in a turn: everything it may take a code from."""
 
     def __init__(self, messages: Iterable[BaseMessage], repeats: Mapping[str, str] | None = None) -> None:
-        """Begin with what stood there before the model's first word.
+        """Start with the messages sent before the model's first reply.
 
         Args:
             messages: System message, replayed history and the question.
-            repeats: Tools whose result only repeats one argument, by name, such as an extractor: what they return
-                is evidence only where that argument is. Without this, a model could ground a code by passing it
-                to a tool.
+            repeats: Argument by tool name, for tools whose result only repeats that argument, such as an extractor:
+                their result is evidence only if the argument is. Otherwise a model could ground a code by passing it to
+                a tool.
         """
         self._texts = [text for message in messages for text in _texts_of(message)]
         self._repeats = dict(repeats or {})
 
     @property
     def texts(self) -> Sequence[str]:
-        """Every text of it, in the order it came."""
+        """Return all texts, in the order they were added."""
         return self._texts
 
     def holds(self, text: str) -> bool:
-        """Whether `text` is a part of it, whatever the blanks in it."""
+        """True if `text` is part of a text here, ignoring differences in whitespace."""
         wanted = " ".join(text.split())
         return any(text in seen or wanted in " ".join(seen.split()) for seen in self._texts)
 
     def add(self, steps: Iterable[Step]) -> None:
-        """Take in the results of `steps`."""
+        """Add the results of `steps`."""
         for step in steps:
             argument = self._repeats.get(step.tool)
             if argument is not None and not self.holds(str(step.tool_input.get(argument, ""))):
@@ -76,11 +76,11 @@ class Evidence:
 
 
 def ungrounded(answer: str, evidence: Evidence, finders: Iterable[FindsCodes]) -> list[Match]:
-    """The codes of `answer`, as `finders` see them, that stand nowhere in `evidence`; each value once.
+    """Return the codes that `finders` find in `answer` and that occur nowhere in `evidence`; each value once.
 
-    Spellings that the patterns take for one code are one code. A code in the evidence that the patterns do not
-    find there, for want of a context word for example, counts as long as it stands apart from letters and digits.
-    What is a code but for the case of its letters counts as one where it holds a digit: without, it may be a word.
+    Spellings that the patterns read as one code are one code. A code in the evidence counts even if the patterns do not
+    find it there (because a context word is missing, say), if no letter or digit adjoins it. Text that is a code except
+    for the case of its letters counts as a code if it has a digit; otherwise it may be a word.
     """
     loose: list[Match] = []
     for finder in finders:
@@ -100,7 +100,7 @@ def ungrounded(answer: str, evidence: Evidence, finders: Iterable[FindsCodes]) -
 
 
 def _loose_in_other_case(answer: str, evidence: Evidence, finder: FindsCodes, change: Mapping[int, int]) -> list[Match]:
-    """What in `answer` is a code only with its ASCII letters in another case, and stands nowhere in any case."""
+    """Return texts in `answer` that are codes in another letter case, and occur in the evidence in no case."""
     from agentkit.tools.regex.scanner import overlaps
 
     found: dict[tuple[str, str], Match] = {}
@@ -122,7 +122,7 @@ def _loose_in_other_case(answer: str, evidence: Evidence, finder: FindsCodes, ch
 
 
 def grounding_error(matches: Sequence[Match]) -> GroundingError:
-    """The error that names codes a model made up."""
+    """Return the error that names the codes a model invented."""
     named = ", ".join(f"{match.parameter} {shorten(match.raw)}" for match in matches[:5])
     more = f" and {len(matches) - 5} more" if len(matches) > 5 else ""
     return GroundingError(
@@ -134,14 +134,14 @@ def grounding_error(matches: Sequence[Match]) -> GroundingError:
 
 @dataclass(frozen=True, slots=True)
 class CitationCheck:
-    """What was found out about one citation.
+    """The result of checking one citation.
 
     Attributes:
         citation: The citation.
-        problems: What is wrong with it, in words; empty where nothing is.
-        flags: The same without words of the answer, as `Turn.citation_flags` keeps them.
-        overlap: Which part of the cited words stands in the sources, from 0 to 1; None without a text to compare.
-            A low one is a hint, never a fault: answers are written in other words than their sources.
+        problems: The problems, in words; empty if there are none.
+        flags: The problems without words of the answer, as `Turn.citation_flags` stores them.
+        overlap: Share of the cited words that occur in the sources, from 0 to 1; None if there is no text to compare. A
+            low value is a hint, never a fault: answers use other words than their sources.
     """
 
     citation: Citation
@@ -151,18 +151,18 @@ class CitationCheck:
 
     @property
     def ok(self) -> bool:
-        """Whether nothing is wrong with it."""
+        """True if there are no problems."""
         return not self.problems
 
 
 def check_citations(
     turn: Turn, *, documents: Mapping[str, str] | None = None, calls: Collection[str] = ()
 ) -> list[CitationCheck]:
-    """Hold each citation of `turn` against the answer and what it points to.
+    """Check each citation of `turn` against the answer and its sources.
 
     Args:
         turn: The turn.
-        documents: Texts the model was given beside the tools' results, by the id a citation names.
+        documents: Texts the model was given in addition to tool results, by the id that citations use.
         calls: Ids of calls of earlier turns that were replayed to the model.
     """
     steps = {step.call_id: step for step in turn.steps}
@@ -170,12 +170,12 @@ def check_citations(
 
 
 def flagged(turn: Turn, given: Iterable[BaseMessage], documents: Callable[[], Mapping[str, str]]) -> Turn:
-    """`turn` with what is wrong with its citations.
+    """Return `turn` with `citation_flags` for the problems of its citations.
 
     Args:
         turn: The turn.
-        given: The messages the model was given before its first word, whose calls may be cited.
-        documents: The texts it was given beside them, by id; only asked where there are citations.
+        given: The messages the model was given before its first reply, whose calls may be cited.
+        documents: Returns the other texts it was given, by id; called only if there are citations.
     """
     if not turn.citations:
         return turn
@@ -222,7 +222,7 @@ def _checked(
 
 
 def _call_of(source: str, steps: Mapping[str, Step], calls: Collection[str]) -> str:
-    """The call a source names: Cohere writes ``<call id>:<number of its document>``."""
+    """Return the call id in a source, which Cohere writes as ``<call id>:<number of its document>``."""
     if source in steps or source in calls:
         return source
     head, colon, number = source.rpartition(":")
@@ -230,7 +230,7 @@ def _call_of(source: str, steps: Mapping[str, Step], calls: Collection[str]) -> 
 
 
 def overlap(cited: str, sources: Sequence[str]) -> float | None:
-    """Which part of the words of `cited` stands in `sources`; None where there are no words or no sources."""
+    """Return the share of the words of `cited` that occur in `sources`; None if there are no words or no sources."""
     words = _WORD.findall(cited.casefold())
     if not words or not sources:
         return None
@@ -241,13 +241,13 @@ def overlap(cited: str, sources: Sequence[str]) -> float | None:
 def _texts_of(message: BaseMessage) -> list[str]:
     texts = [str(message.text)]
     if isinstance(message, AIMessage):
-        # A replayed call's arguments are part of the history, too.
+        # A replayed call's arguments are part of the history too.
         texts += [str(value) for call in message.tool_calls for value in call["args"].values()]
     return [text for text in texts if text]
 
 
 def _readings(text: str) -> list[str]:
-    r"""`text`, and as it reads without JSON or Python escapes (``\n`` before a code), a URL's, or odd characters."""
+    r"""Return `text`, and its variants with JSON, Python or URL escapes decoded and odd characters normalised."""
     readings = [text]
     if "\\" in text:
         readings.append(_ESCAPE.sub(lambda found: chr(int(found[1], 16)) if found[1] else " ", text))
@@ -256,7 +256,7 @@ def _readings(text: str) -> list[str]:
     if not text.isascii():
         from agentkit.tools.regex.text_view import without_zero_width
 
-        # Full-width letters and what has no width: a person sees the code.
+        # Full-width letters and zero-width characters: a person still sees the code.
         readings.append(without_zero_width(unicodedata.normalize("NFKC", text)))
     return list(dict.fromkeys(readings))
 

@@ -1,4 +1,4 @@
-"""What a run may use up."""
+"""Limits of a run, and prices of tokens."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ MaxAmount = Annotated[Annotated[float, Field(gt=0)] | None, Give("a number above
 
 @settings
 class Price:
-    """What a model's tokens cost, in any one currency.
+    """Prices of a model's tokens, in any currency.
 
     Attributes:
-        input_per_million: A million tokens the model reads, 0 or more.
-        output_per_million: A million tokens it writes, 0 or more.
+        input_per_million: Price of a million input tokens, 0 or more.
+        output_per_million: Price of a million output tokens, 0 or more.
 
     Raises:
         ConfigError: A price that is no number from 0.
@@ -30,26 +30,28 @@ class Price:
     output_per_million: PerMillion
 
     def of(self, input_tokens: int, output_tokens: int) -> float:
-        """Return what that many tokens cost."""
+        """Return the cost of so many tokens."""
         return (input_tokens * self.input_per_million + output_tokens * self.output_per_million) / 1_000_000
 
 
 @settings
 class Limits:
-    """Bounds of one run. A turn that reaches one is still answered, and says so in `Turn.stop_reason`.
+    """Limits of one run. A turn that reaches one still gets an answer, and `Turn.stop_reason` names the limit.
 
     Attributes:
-        max_steps: Model replies that may ask for tools, 1 or more; then the model is asked to answer without.
-        max_tool_calls: Calls that may run; further calls of the same reply are told that they were not run.
-        max_total_tokens: Input and output tokens of all replies together. It is looked at after each reply, so the
-            reply that goes over it, and the last answer, still count on top.
-        max_cost: What the replies may cost together, in the currency of the agent's ``price``; as for tokens.
-        max_same_failures: How often one tool may fail with one error in a row, whatever its arguments, 2 or more;
-            None never ends a run for it.
+        max_steps: Model replies that may call tools, 1 or more; then the model is asked to answer without tools.
+        max_tool_calls: Calls that may run. If a reply asks for more, the model is told that the rest did not run.
+        max_total_tokens: Input and output tokens of all replies together. It is checked after each reply, so the reply
+            that exceeds it and the last answer come on top.
+        max_cost: Cost of all replies together, in the currency of the agent's ``price``; checked as `max_total_tokens`
+            is.
+        max_same_failures: Times in a row one tool may fail with the same error, whatever its arguments, 2 or more; None
+            for no limit.
         max_parallel: Calls of one reply that may run at the same time.
-        max_seconds: Wall-clock seconds for the whole run, above 0, None for no limit. It cuts the time tools get, and
-            that of calls of a Cohere model with all their retries; a call of another model is not broken off. Between
-            steps it is looked at too; then the last answer is asked for, which has 10 s at least.
+        max_seconds: Wall-clock seconds for the whole run, above 0, None for no limit. It shortens the timeouts of
+            tools, and of requests to a Cohere model with all their retries; a request to another model is not cut
+            short. It is also checked between steps; then the model is asked for a last answer, for which it has at
+            least 10 s.
         tool_timeout_s: Seconds a tool may take unless its policy says otherwise; None for no limit.
         max_observation_chars: Characters of one result shown to the model (head and tail are kept); None for
             no limit. `Step.result` keeps the whole result.

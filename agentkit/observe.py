@@ -1,4 +1,4 @@
-"""From what a tool gave back, or raised, to an observation the model can read."""
+"""Turns a tool's return value, or its exception, into an observation the model can read."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _ADDRESS = re.compile(r" at 0x[0-9A-Fa-f]+")
 
 
 def observed(name: str, raw: Any, duration_s: float, tries: int) -> Observation:
-    """`observe`, also where the result itself raises: the call did run, and must not look as if it had not."""
+    """Do as `observe` does, even if reading the result raises: the call did run, and the model must know that."""
     try:
         return observe(name, raw, duration_s, tries)
     except Exception:
@@ -29,10 +29,10 @@ def observed(name: str, raw: Any, duration_s: float, tries: int) -> Observation:
 
 
 def observe(name: str, raw: Any, duration_s: float = 0.0, tries: int = 1) -> Observation:
-    """What a tool returned, as text, status, artifacts and facts.
+    """Return the observation of a tool's return value: text, status, artifacts and facts.
 
-    Text stays as it is; everything else becomes JSON where it can, else its ``str``. A LangChain
-    `ToolMessage` brings its own status, and an artifact that is an `Outcome` its own files and facts.
+    Text is unchanged; any other value becomes JSON if possible, else its ``str``. The status comes from a LangChain
+    `ToolMessage`, files and facts from an artifact that is an `Outcome`.
     """
     ok, value = True, raw
     artifacts: tuple[Artifact, ...] = ()
@@ -64,7 +64,7 @@ def observe(name: str, raw: Any, duration_s: float = 0.0, tries: int = 1) -> Obs
 
 
 def _as_text(value: Any) -> str | None:
-    """`value` as text for the model, None where it has no text that means anything."""
+    """Return `value` as text for the model; None if no text would say anything about it."""
     if isinstance(value, str):
         return value
     if value is None:
@@ -85,16 +85,16 @@ def _as_text(value: Any) -> str | None:
         TypeError,
         ValueError,
         RecursionError,
-    ):  # keys that are no JSON keys, or a value that holds itself
+    ):  # keys that JSON does not allow, or a value that contains itself
         return _own_text(value)
 
 
 class _NoTextError(Exception):
-    """Something inside a result has no text that means anything."""
+    """No text would say anything about a value inside the result."""
 
 
 def _ordered(values: Iterable[Any]) -> list[Any]:
-    """The members of a set in an order that is the same in every process."""
+    """Return the members of a set in an order that is the same in every process."""
     return sorted(values, key=lambda value: (type(value).__name__, repr(value)))
 
 
@@ -113,18 +113,18 @@ def _json_default(value: Any) -> Any:
 
 
 def _own_text(value: Any) -> str | None:
-    """`str(value)`, unless that is only Python's placeholder with an address in it, or does not work."""
+    """Return `str(value)`; None if it raises or is Python's default with a memory address."""
     kind: Any = type(value)
     if kind.__str__ is object.__str__ and kind.__repr__ is object.__repr__:
         return None
     if isinstance(value, (GeneratorType, CoroutineType, FunctionType)):
         return None
     try:
-        return _ADDRESS.sub("", str(value))  # an address is another one in every run
+        return _ADDRESS.sub("", str(value))  # the address differs in every run
     except Exception:
         return None
 
 
 def failure(text: str, kind: ErrorKind, duration_s: float = 0.0, tries: int = 1) -> Observation:
-    """A call that did not do what it was asked to, as the model is told of it."""
+    """Return the observation of a failed call."""
     return Observation(content=clean(text), ok=False, error=kind, duration_s=duration_s, tries=tries)

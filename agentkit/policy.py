@@ -1,4 +1,4 @@
-"""`ToolPolicy`: what an agent must know about a tool that LangChain's BaseTool does not say."""
+"""`ToolPolicy`: settings of a tool that LangChain's BaseTool lacks."""
 
 from __future__ import annotations
 
@@ -22,18 +22,18 @@ Inherit = Literal["inherit"]
 
 @settings
 class ToolPolicy:
-    """How an agent treats one tool.
+    """Settings of one tool: timeout, retries, approval, condensing.
 
     Attributes:
         timeout_s: Wall-clock seconds a call may take. ``"inherit"`` takes `Limits.tool_timeout_s`; None means
             no limit, and a lone call then runs on the caller's own thread.
-        retry: Retries of a call that raised, 0 or more, within the same time limit: the first after 0.1 s, each further
-            one after twice the wait before. A call that ran out of time is never retried.
+        retry: Retries of a call that raised, 0 or more, within the same time limit: the first after 0.1 s, each next
+            one after twice the previous wait. A call that ran out of time is never retried.
         approval: True if a person must approve each call; or a function of the call's arguments (checked, with
             defaults filled in) that returns True if so. The agent's ``approve`` is asked; without an answer the run
             pauses until `Agent.resume`. A call whose arguments do not fit is never asked about.
-        condense: Turns a finished step into the facts memory keeps of it, as JSON-ready keys and values.
-            None takes what the tool's result offers, else memory's own reading of the text.
+        condense: Returns the facts memory keeps of a finished step, as JSON-ready keys and values. None takes the facts
+            of the tool's result, or else has memory read the text.
 
     Raises:
         ConfigError: A value outside its range.
@@ -52,10 +52,10 @@ class ToolPolicy:
 
 @runtime_checkable
 class Outcome(Protocol):
-    """What a tool may return as the artifact of a LangChain ``content_and_artifact`` result.
+    """An artifact of a LangChain ``content_and_artifact`` result that reports status, files and facts.
 
-    An artifact with these three attributes tells the agent whether the call worked, which files it made, and
-    what memory should keep; any other artifact is handed through untouched.
+    An artifact with these three attributes tells the agent whether the call succeeded, which files it made, and what
+    memory should keep; any other artifact is passed on unchanged.
     """
 
     @property
@@ -77,7 +77,7 @@ class Outcome(Protocol):
 def with_policy(tool: BaseTool, policy: ToolPolicy) -> BaseTool:
     """Return a copy of `tool` that carries `policy`; the original is unchanged."""
     copy = tool.model_copy()
-    # BaseTool refuses unknown attributes; the policy must ride along without becoming a field of the schema.
+    # BaseTool refuses unknown attributes, and the policy must not become a field of the schema.
     object.__setattr__(copy, "policy", policy)
     return copy
 

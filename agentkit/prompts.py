@@ -1,4 +1,4 @@
-"""Every text agentkit itself puts before the model: short, specific and the same every time."""
+"""All texts that agentkit sends to the model: short, specific and the same every time."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ EMPTY_REPLY = "Your last reply was empty. Answer the question, or call a tool."
 
 
 def limit_reached(stop: StopReason, limits: Limits) -> str:
-    """Says which limit of a run was reached."""
+    """Return the words for the limit a run reached."""
     said = {
         "max_steps": f"the limit of {limits.max_steps} steps is reached",
         "max_tool_calls": f"the limit of {limits.max_tool_calls} tool calls is reached",
@@ -28,54 +28,54 @@ def limit_reached(stop: StopReason, limits: Limits) -> str:
 
 
 def answer_now(reason: str) -> str:
-    """Asks for the last answer once a limit is reached."""
+    """Ask for the last answer after a limit is reached."""
     return f"Stop here: {reason}, and no more tools can be called. Answer now from the results above."
 
 
 def no_answer(reason: str) -> str:
-    """Stands for the answer where the model gave none after a limit was reached."""
+    """Return the output of a turn if the model gave no answer after a limit was reached."""
     return f"No answer: {reason}, and the model did not answer without tools."
 
 
 def call_as_text(name: str) -> str:
-    """The model wrote a call instead of making it."""
+    """Tell the model that it wrote a call as text."""
     return f"You wrote a call of {name} as text, so nothing was called. Call the tool, or answer in words."
 
 
 def invalid_output(problem: str, schema: str) -> str:
-    """The answer is not of the wanted form."""
+    """Tell the model that its answer does not have the requested form."""
     return (
         f"Your answer does not have the form that is needed: {problem}. Answer with JSON only, of this schema: {schema}"
     )
 
 
 def not_run(name: str) -> str:
-    """The call is one more than the run may make."""
+    """Tell the model that the call exceeded the limit of tool calls."""
     return f"{shorten(name)} was not called: the limit of tool calls of this run is reached."
 
 
 def needs_approval(name: str) -> str:
-    """The call waits for a person, or waited in vain."""
+    """Tell the model that the call needs an approval it does not have."""
     return f"{shorten(name)} was not called: it needs a person's approval, which was not given."
 
 
 def denied(name: str, reason: str) -> str:
-    """A person or a hook does not want the call."""
+    """Tell the model that a person or a hook refused the call."""
     return f"{shorten(name)} was not called: it was refused{': ' + shorten(reason, 500).rstrip('.') if reason else ''}."
 
 
 def edited(arguments: str) -> str:
-    """Below the result of a call whose arguments a person changed."""
+    """Return the note below the result of a call whose arguments a person changed."""
     return f"(Note: a person changed the arguments before the call, to {shorten(arguments, 1000)}.)"
 
 
 def withheld(name: str) -> str:
-    """The tool ran, and the hook that was to look at its result failed."""
+    """Tell the model that the tool ran, but a hook failed on its result."""
     return f"{shorten(name)} has run, but its result could not be shown. Do not repeat it without need."
 
 
 def outcome_unknown(name: str) -> str:
-    """The program ended while the call ran."""
+    """Tell the model that the program ended while the call ran."""
     return (
         f"{shorten(name)} was running when the program was broken off: outcome unknown, it may have taken effect. "
         "Check before repeating it."
@@ -83,12 +83,12 @@ def outcome_unknown(name: str) -> str:
 
 
 def out_of_time(reason: str) -> str:
-    """Stands for the answer where the time was over before the model answered."""
+    """Return the output of a turn whose time was over before the model answered."""
     return f"No answer: {reason}."
 
 
 def mend_codes(codes: Iterable[str]) -> str:
-    """Asks for the answer once more, because it holds codes that nobody gave."""
+    """Ask for a corrected answer, without the codes the model invented."""
     listed = list(codes)
     more = f" and {len(listed) - 20} more" if len(listed) > 20 else ""
     return (
@@ -99,7 +99,7 @@ def mend_codes(codes: Iterable[str]) -> str:
 
 
 def not_their_words(argument: str) -> str:
-    """Below the result of a call whose argument should have been a copy, and is none."""
+    """Return the note below the result of a call whose argument should be a copy of text, and is not."""
     return (
         f"(Note: {argument} is not a part of the user's message or of any result, so what was found in it may not be "
         "what the user wrote.)"
@@ -107,7 +107,7 @@ def not_their_words(argument: str) -> str:
 
 
 def unknown_tool(name: str, known: Iterable[str]) -> str:
-    """Names the tools that exist, the nearest first."""
+    """Tell the model that there is no such tool, and name those that exist."""
     names = list(known)
     if not names:
         return f"There is no tool named {shorten(name)!r}; this agent has no tools. Answer without calling one."
@@ -117,7 +117,7 @@ def unknown_tool(name: str, known: Iterable[str]) -> str:
 
 
 def invalid_json(name: str, raw: str, error: str) -> str:
-    """The arguments could not be read as a JSON object."""
+    """Tell the model that the arguments are not a JSON object."""
     return (
         f"{name} was not called: its arguments are not a valid JSON object ({shorten(error, 120)}). "
         f"Received: {shorten(raw, 200)}. Send one JSON object."
@@ -125,23 +125,23 @@ def invalid_json(name: str, raw: str, error: str) -> str:
 
 
 def invalid_arguments(name: str, problems: Iterable[str], expected: str) -> str:
-    """The arguments do not fit the tool's schema."""
+    """Tell the model that the arguments do not fit the tool's schema."""
     return f"{name} was not called: invalid arguments. {'; '.join(problems)}. Expected: {expected}."
 
 
 def no_time(name: str) -> str:
-    """There is no time left for the call."""
+    """Tell the model that there was no time left for the call."""
     return f"{shorten(name)} was not called: no time of this run is left."
 
 
 def tool_failed(name: str, error: BaseException) -> str:
-    """The tool raised."""
+    """Tell the model that the tool raised."""
     text = shorten(str(error), 2000)
     return f"{name} failed: {type(error).__name__}{': ' + text if text else ''}"
 
 
 def tool_timed_out(name: str, timeout_s: float) -> str:
-    """The tool ran out of time; nobody knows how far it got."""
+    """Tell the model that the tool timed out, and that its outcome is unknown."""
     return (
         f"{name} timed out after {round(timeout_s, 2):g} s: outcome unknown, it may still take effect. "
         f"Check before repeating it, or ask for less."
@@ -149,7 +149,7 @@ def tool_timed_out(name: str, timeout_s: float) -> str:
 
 
 def not_representable(name: str, type_name: str) -> str:
-    """The tool returned something that has no text."""
+    """Tell the model that the tool's result has no text."""
     return (
         f"{name} returned an object of type {type_name}, which is neither text nor JSON, so its content cannot be "
         "shown. The call itself did run."

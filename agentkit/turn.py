@@ -1,4 +1,4 @@
-"""The one vocabulary: a question is a turn, a turn is a chain of steps, a step is a call and its result.
+"""The vocabulary: a turn is a question with its chain of steps and answer; a step is a call and its result.
 
 Everything here is a frozen pydantic model that round-trips through JSON (``model_dump_json`` and
 ``model_validate_json``). ``Turn.version`` names the shape; a reader refuses a version it does not know.
@@ -35,12 +35,12 @@ StopReason = Literal[
     "refused",
     "interrupted",
 ]
-"""Why a turn ended: it was answered; a limit of the run was reached (named as in `Limits`); a tool failed in the
-same way again and again (``repeated_failure``); the model's reply was cut at its own token limit (``max_tokens``);
-the model ended with an error (``model_error``), said nothing at all (``empty_reply``), wrote a tool call as text
-(``call_as_text``) or gave no answer of the wanted form (``invalid_output``), even after it was told; calls wait for a
-person's approval (``needs_approval``); a hook refused to go on (``refused``); the run was broken off
-(``interrupted``)."""
+"""The reason a turn ended: it was answered; a limit of the run was reached (named as in `Limits`); a tool failed
+repeatedly in the same way (``repeated_failure``); the model's reply was cut at its token limit (``max_tokens``); the
+model ended with an error (``model_error``); even after a correction was asked for, the reply was empty
+(``empty_reply``), had a tool call as text (``call_as_text``) or did not have the requested form (``invalid_output``);
+calls wait for a person's approval (``needs_approval``); a hook refused to continue (``refused``); the run was
+interrupted (``interrupted``)."""
 
 ErrorKind = Literal[
     "unknown_tool",
@@ -53,10 +53,9 @@ ErrorKind = Literal[
     "refused",
     "needs_approval",
 ]
-"""What went wrong in a call: no tool of that name; arguments that do not fit; the tool raised; it ran out of
-time (outcome unknown); it reported failure itself; it was broken off before its result was stored (outcome
-unknown); it was not run because a limit was reached, because a person or a hook refused it, or because it waits for a
-person's approval."""
+"""The kind of failure of a call: no tool has that name; the arguments do not fit; the tool raised; it timed out
+(outcome unknown); it reported a failure; it was interrupted before its result was stored (outcome unknown); it did not
+run, because a limit was reached, because a person or a hook refused it, or because it waits for a person's approval."""
 
 
 class _Frozen(BaseModel):
@@ -69,9 +68,9 @@ class ToolCall(_Frozen):
     Attributes:
         id: Unique within the turn.
         name: The tool's name as the model wrote it.
-        arguments: The parsed arguments; empty where they could not be parsed.
+        arguments: The parsed arguments; empty if they could not be parsed.
         error: Why the arguments could not be parsed, or None.
-        raw: The arguments as the model wrote them, where they could not be parsed.
+        raw: The arguments as the model wrote them, if they could not be parsed; else None.
     """
 
     id: str
@@ -85,7 +84,7 @@ class Artifact(_Frozen):
     """A file a tool made: a plot, a table, a document.
 
     Attributes:
-        name: File name; below a folder it names the folder too, with forward slashes, and is never absolute.
+        name: File name, or relative path with forward slashes; never absolute.
         data: The bytes (base64 in JSON).
         media_type: MIME type, such as ``image/png``.
     """
@@ -98,17 +97,17 @@ class Artifact(_Frozen):
 
 
 class Observation(_Frozen):
-    """What came of a call, whether it worked or not.
+    """The result of a call, success or failure.
 
     Attributes:
-        content: The whole text of the result (the model may be shown less: `Step.observation`).
-        ok: Whether the call did what it was asked to.
-        error: What kind of failure, None when `ok`.
+        content: The whole text of the result; the model may see less (`Step.observation`).
+        ok: True if the call succeeded.
+        error: The kind of failure, None if `ok`.
         artifacts: Files the tool made.
-        duration_s: Wall-clock seconds the call took, all tries together.
-        tries: How often the tool was called; more than 1 where its policy allows it to be tried again.
-        facts: JSON the tool offers to memory about this call; None means it offers none.
-        value: The tool's own return value, unchanged; kept in this process only, never in JSON.
+        duration_s: Wall-clock seconds of the call, all attempts together.
+        tries: Number of attempts; more than 1 only if the tool's policy allows retries.
+        facts: Facts about the call that the tool gives to memory, as JSON; None if it gives none.
+        value: The tool's return value, unchanged; kept in this process only, never in JSON.
     """
 
     content: str
@@ -127,8 +126,8 @@ class Usage(_Frozen):
     Attributes:
         input_tokens: Tokens the model read.
         output_tokens: Tokens it wrote.
-        model_calls: How many replies that was.
-        cost: What they cost, in the currency of the agent's `Price`; 0 where it has none.
+        model_calls: Number of model calls.
+        cost: Their cost, in the currency of the agent's `Price`; 0 without a price.
     """
 
     input_tokens: int = 0
@@ -138,11 +137,11 @@ class Usage(_Frozen):
 
     @property
     def total_tokens(self) -> int:
-        """Tokens read and written."""
+        """Return the tokens read and written."""
         return self.input_tokens + self.output_tokens
 
     def __add__(self, other: Usage) -> Usage:
-        """Sum of both."""
+        """Return the sum of both."""
         return Usage(
             input_tokens=self.input_tokens + other.input_tokens,
             output_tokens=self.output_tokens + other.output_tokens,
@@ -158,13 +157,13 @@ class Step(_Frozen):
         tool: The tool's name.
         tool_input: The arguments it was called with.
         observation: The text the model was shown.
-        ok: Whether the call did what it was asked to.
-        call_id: The call's id in the chat; citations point to it.
-        round: Which model reply asked for it, from 1; the calls of one reply share it.
-        plan: What the model said it would do; on the first step of its round.
+        ok: True if the call succeeded.
+        call_id: The call's id in the chat; citations refer to it.
+        round: Number of the model reply that asked for it, from 1; 0 if it was prefetched.
+        plan: The model's text beside its calls; on the first step of its round.
         thinking: The model's thinking before this round; on the first step of its round.
         usage: Tokens and cost of the reply that asked for it; on the first step of its round, None on the others.
-        result: The full `Observation`, None for a step made by hand.
+        result: The whole `Observation`; None for a step created by hand.
     """
 
     tool: str
@@ -180,10 +179,10 @@ class Step(_Frozen):
 
     @property
     def waits(self) -> bool:
-        """Whether the call waits for a person's approval, and has not run."""
+        """True if the call waits for a person's approval and has not run."""
         return self.result is not None and self.result.error == "needs_approval"
 
-    # The result's content is nearly always the observation itself: it is written once.
+    # The result's content nearly always equals the observation, so it is written once.
     @model_serializer(mode="wrap")
     def _write_content_once(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
         data: dict[str, Any] = handler(self)
@@ -204,14 +203,14 @@ class Step(_Frozen):
 
 
 class Citation(_Frozen):
-    """A stretch of the answer and the calls or documents it rests on.
+    """A span of the answer and the calls or documents that support it.
 
     Attributes:
         start: First character in the answer, from 0.
         end: One past the last character.
-        text: What the model says stands there; its own punctuation may differ from the answer's.
-        sources: Ids as the API gives them: ``<call id>:<n>`` for a tool's result, else a document's id.
-        call_ids: The `Step.call_id` of each source that is a tool's result, without repeats.
+        text: The cited text as the model gives it; its punctuation may differ from the answer's.
+        sources: Ids from the API: ``<call id>:<n>`` for a tool's result, else a document's id.
+        call_ids: The `Step.call_id` of each source that is a tool's result, without duplicates.
     """
 
     start: int
@@ -222,24 +221,24 @@ class Citation(_Frozen):
 
 
 class Turn(_Frozen):
-    """A question, the chain of steps it took, and the answer.
+    """A question, its chain of steps, and the answer.
 
     Attributes:
         input: The question.
         steps: The calls and their results, in the order the model asked for them.
         output: The answer.
-        session: The session it belongs to.
-        number: Its place in the session, from 1; 0 until it has been stored.
-        citations: What in the answer rests on which call or document.
+        session: The session of the turn.
+        number: Its number in the session, from 1; 0 until it is stored.
+        citations: Spans of the answer, each with the calls or documents that support it.
         usage: Tokens of all model calls of the turn.
-        stop_reason: Why it ended.
+        stop_reason: The reason the turn ended.
         thinking: The model's thinking before the answer.
-        duration_s: Wall-clock seconds of the whole turn; of one that was resumed, since then.
-        pending: The calls that wait for approval, where `stop_reason` is ``needs_approval``; see `Agent.resume`.
-        citation_flags: What is wrong with citations, one text each, without words of the answer; empty for most turns.
-            See `agentkit.grounding.check_citations`.
-        data: The answer as the agent's ``output`` model, None without one or where it did not fit; kept in this
-            process only, never in JSON, where `output` has it as text.
+        duration_s: Wall-clock seconds of the turn; after `Agent.resume`, seconds since it was resumed.
+        pending: The calls that wait for approval, if `stop_reason` is ``needs_approval``; see `Agent.resume`.
+        citation_flags: Problems of citations, one text each, without words of the answer; empty for most turns. See
+            `agentkit.grounding.check_citations`.
+        data: The answer as an instance of the agent's ``output`` model; None without such a model or if the answer did
+            not fit. Kept in this process only, never in JSON, where `output` has it as text.
         version: The shape of this JSON.
     """
 
@@ -258,7 +257,7 @@ class Turn(_Frozen):
     data: Any = Field(default=None, exclude=True, repr=False)
     version: Literal[1] = 1
 
-    # Left out where there are none, so that an agentkit that does not know the field reads nearly every turn.
+    # Omitted if empty, so that an older agentkit, which does not know the field, can read nearly every turn.
     @model_serializer(mode="wrap")
     def _write_flags_if_any(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
         data: dict[str, Any] = handler(self)
@@ -267,14 +266,14 @@ class Turn(_Frozen):
         return data
 
     def cited_calls(self) -> tuple[str, ...]:
-        """Ids of the calls that some citation points to, in order of first citation."""
+        """Return the ids of the cited calls, in order of first citation."""
         return tuple(dict.fromkeys(c for citation in self.citations for c in citation.call_ids))
 
     def grounded_output(self, mark: Callable[[tuple[int, ...]], str] | None = None) -> str:
-        """The answer with ``<co: n>...</co: n>`` around what is cited, n being the number of the step, from 0.
+        """Return the answer with ``<co: n>...</co: n>`` around each cited span; n is the number of the step, from 0.
 
         Args:
-            mark: Turns the step numbers into the label; by default they are joined with a comma.
+            mark: Returns the label for some step numbers; by default they are joined with a comma.
         """
         index: Mapping[str, int] = {step.call_id: i for i, step in enumerate(self.steps)}
         label = mark or (lambda numbers: ",".join(map(str, numbers)))
@@ -290,7 +289,7 @@ class Turn(_Frozen):
         return "".join(parts) + self.output[at:]
 
     def _repr_html_(self) -> str:
-        """The turn in a notebook: the answer, and the steps to be opened."""
+        """Return the turn as HTML for a notebook, each step folded."""
         from agentkit.notebook import turn_html
 
         return turn_html(self)

@@ -463,10 +463,10 @@ class Memory:
 
 
 def check_budget(max_tokens: object) -> None:
-    """Whether it can be the budget of a replay.
+    """Check the budget of a replay.
 
     Raises:
-        InputError: It cannot.
+        InputError: It is not valid.
     """
     if max_tokens is not None and (not isinstance(max_tokens, int) or isinstance(max_tokens, bool) or max_tokens < 1):
         raise InputError(

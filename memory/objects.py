@@ -1,4 +1,4 @@
-"""`MemoryObject`: what is kept of a turn's reasoning chain, compact, typed and readable."""
+"""`MemoryObject`: the compact, typed and readable form of a turn's reasoning chain."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ class Action(BaseModel):
     """One step of the chain.
 
     Attributes:
-        reference: Names the stored step: ``t3.s2`` is the second step of turn 3.
+        reference: Refers to the stored step: ``t3.s2`` is the second step of turn 3.
         tool: The tool's name.
-        input: The arguments it was called with; very long ones are cut, and say how much was.
-        ok: Whether it did what it was asked to, by its status and not by its words.
-        unknown: Whether nobody knows if it did: it ran out of time, or the run was broken off; then it is not `ok`.
-        round: Which model reply asked for it, from 1; the calls of one reply share it; 0 where nobody said.
-        facts: Its result as JSON keys and values, a result that is no mapping under ``result``; long ones are cut by
-            whole rows. Of a failure, what it left behind (variables and files), if its tool says so.
-        text: The result as the tool printed it, if that is shorter than the facts as JSON.
-        failure: What went wrong, in one line; "" where it worked.
+        input: The arguments of the call; very long ones are cut, and the cut is counted.
+        ok: True if the call succeeded, by its status and not by its text.
+        unknown: True if the outcome is unknown: the call timed out, or the run was interrupted; then `ok` is False.
+        round: Number of the model reply that asked for it, from 1; 0 if unknown.
+        facts: The result as JSON keys and values, under ``result`` if it is no mapping; long results are cut by whole
+            rows. After a failure, the variables and files it made, if its tool reports them.
+        text: The tool's own text of the result, if it is shorter than the facts as JSON.
+        failure: The error, in one line; "" if the call succeeded.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -42,7 +42,7 @@ class Action(BaseModel):
     failure: str = ""
 
     def __str__(self) -> str:
-        """The call and what came of it, one line each, code as an indented block."""
+        """Return the call and its result, one line each, code as an indented block."""
         head = f"{self.reference} {self.tool}{_arguments(self.input)}"
         failed = [] if self.ok else [f"  failed: {self.failure}"]
         found = self.text.splitlines() or [f"{key}: {_value(value)}" for key, value in self.facts.items()]
@@ -50,17 +50,17 @@ class Action(BaseModel):
 
 
 class MemoryObject(BaseModel):
-    """What is kept of one turn. It never changes after its turn, and ``str()`` of it is for people.
+    """The compact form of one turn. It never changes after its turn; ``str()`` returns text for people.
 
     Attributes:
         session: The session.
         number: The turn's place in it, from 1.
-        question: What was asked.
+        question: The question.
         actions: The chain, failed steps included.
-        variables: Names set or changed in the turn and alive at its end, as the tool described them.
-        files: Files written in the turn, by failed steps too.
+        variables: Variables set or changed in the turn that exist at its end, as the tool described them.
+        files: Names of files written in the turn, also by failed steps.
         output: The answer.
-        stop_reason: Why the turn ended.
+        stop_reason: The reason the turn ended.
         version: The shape of this JSON.
     """
 
@@ -77,12 +77,12 @@ class MemoryObject(BaseModel):
     version: Literal[1] = 1
 
     def __str__(self) -> str:
-        """The whole object, as a person wants to read it."""
+        """Return the whole object as text for people."""
         return "\n".join([f"Turn {self.number}: {self.question}", *map(str, self.actions), f"Answer: {self.answer}"])
 
     @property
     def answer(self) -> str:
-        """The answer, or in words that there is none."""
+        """Return the answer, or a text that says why there is none."""
         if self.output.strip():
             return self.output
         unknown = ", ".join(action.reference for action in self.actions if action.unknown)
@@ -100,7 +100,7 @@ _NO_ANSWER: dict[str, str] = {
 
 
 def _arguments(arguments: dict[str, Any]) -> str:
-    """Arguments behind the tool's name: short ones on its line, text of several lines as a block below."""
+    """Return the arguments as text: short ones on the tool's line, text of several lines as a block below."""
     short = [f"{k}={_value(v)}" for k, v in arguments.items() if not _is_block(v)]
     blocks = [
         f"\n  {key}:\n" + "\n".join(f"    {line}".rstrip() for line in value.strip("\n").split("\n"))
@@ -115,7 +115,7 @@ def _is_block(value: Any) -> bool:
 
 
 def _value(value: Any) -> str:
-    """A value on one line: text as it is, lists of plain values with commas, the rest as compact JSON."""
+    """Return a value on one line: text, lists of plain values with commas, anything else as compact JSON."""
     if isinstance(value, str):
         return shorten(value, MAX_LINE_CHARS)
     if isinstance(value, (list, tuple)) and all(isinstance(v, (str, int, float)) for v in value):

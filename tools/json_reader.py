@@ -23,8 +23,8 @@ from agentkit.base.text import shorten
 from agentkit.errors import InputError
 
 MAX_DEPTH = 100
-"""How deep arrays and objects may be nested; more is an InputError. Chosen by hand: far more than a request needs, and
-each level takes two Python frames of the interpreter's 1,000."""
+"""Maximum nesting of arrays and objects; more is an InputError. Chosen by hand: far more than a request needs, and each
+level takes two Python frames of the interpreter's 1,000."""
 
 _BLANK = re.compile("[\\s\u180e\u200b-\u200f\u2060\ufeff]*")
 _NUMBER = re.compile(r"-?(?:0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]+)?")

@@ -1,1 +1,1 @@
-"""What everything else stands on: text, JSON, session names, worker threads, terminal output, the log."""
+"""The base of all other packages: text, JSON, session names, worker threads, terminal output, the log."""

@@ -1,9 +1,9 @@
-"""Any value as JSON that every database holds, and the same bytes for the same value.
+"""Turns any value into JSON that every database can hold, with the same bytes for the same value.
 
-Text is cleaned (`agentkit.base.text.clean`), a set becomes a sorted list, a key that is no text its text, a number that
-JSON lacks (nan, an integer of thousands of digits) its spelling, what contains itself ends where it comes again, and
-anything else is its ``repr`` without the memory address. Nothing is refused: a turn with an odd value in it must
-still be kept.
+Text is cleaned (`agentkit.base.text.clean`), a set becomes a sorted list, a key that is no text becomes text, a number
+that JSON lacks (nan, an integer of thousands of digits) becomes text, a value that contains itself is cut where it
+recurs, and anything else becomes its ``repr`` without the memory address. Nothing is refused: a turn with an odd value
+must still be stored.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _Model = TypeVar("_Model", bound=BaseModel)
 
 MAX_DEPTH = 60
 MAX_REPR_CHARS = 10_000
-# Python refuses to spell, and to read, an integer of more than 4300 digits.
+# Python refuses to print and to parse an integer of more than 4300 digits.
 _MAX_INTEGER_BITS = 14_000
 _ADDRESS = re.compile(r" at 0x[0-9a-fA-F]+")
 # Kept in this process only: see `Observation.value` and `Turn.data`.
@@ -35,7 +35,7 @@ _NOT_STORED = frozenset({"value", "data"})
 
 
 def json_ready(value: Any, _inside: tuple[int, ...] = ()) -> Any:
-    """`value` with everything in it that JSON can say, and words for what it cannot; itself where nothing changes."""
+    """Return `value` as JSON-ready data; `value` itself if it already is."""
     kind = type(value)
     if kind is str:
         return clean(value)
@@ -48,7 +48,7 @@ def json_ready(value: Any, _inside: tuple[int, ...] = ()) -> Any:
     if id(value) in _inside:
         return _spelled(value)
     if len(_inside) >= MAX_DEPTH:
-        # Not its repr: how deep that may go depends on the version of Python.
+        # Not its repr, whose maximum depth depends on the version of Python.
         return f"[{kind.__name__} nested deeper than {MAX_DEPTH}]"
     inside = (*_inside, id(value))
     if kind is dict:
@@ -60,7 +60,7 @@ def json_ready(value: Any, _inside: tuple[int, ...] = ()) -> Any:
         return value if all(map(_is, items, value)) else items
     try:
         return _uncommon(value, inside)
-    except Exception:  # whatever a stranger's methods raise, the turn is kept
+    except Exception:  # whatever the value's methods raise, the turn must be stored
         return _spelled(value)
 
 
@@ -83,21 +83,21 @@ def _uncommon(value: Any, inside: tuple[int, ...]) -> Any:
         return {name: json_ready(field, inside) for name, field in value}
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return {f.name: json_ready(getattr(value, f.name), inside) for f in dataclasses.fields(value)}
-    if isinstance(value, Iterator):  # reading it would use it up, and might never end
+    if isinstance(value, Iterator):  # reading it would consume it, and might never end
         return _spelled(value)
     return json_ready(to_jsonable_python(value), inside)  # dates, decimals, paths and the like
 
 
 def storable(model: _Model) -> _Model:
-    """`model` with its texts cleaned and its free-form values `json_ready`; itself where nothing changes.
+    """Return `model` with cleaned texts and `json_ready` free-form values; `model` itself if nothing changes.
 
     Args:
         model: A turn, an object, or a part of one.
     """
     changed: dict[str, Any] = {}
     for name, value in model.__dict__.items():
-        # Nearly every field is empty or a flag; this runs for every call of an agent. What is not stored is not even
-        # asked whether it is empty: a table would not say.
+        # A fast path, as this runs for every call of an agent: nearly every field is empty or a flag. Fields that are
+        # not stored come first, because the truth value of a DataFrame raises.
         if name in _NOT_STORED or not value or value is True:
             continue
         ready = _field(value)
@@ -134,5 +134,5 @@ def _key(key: Any) -> str:
 def _spelled(value: Any) -> str:
     try:
         return clean(head_and_tail(_ADDRESS.sub("", repr(value)), MAX_REPR_CHARS))
-    except Exception:  # whatever a stranger's __repr__ raises, the turn is kept
+    except Exception:  # whatever __repr__ raises, the turn must be stored
         return f"<{type(value).__name__}>"

@@ -1,7 +1,7 @@
-"""What agentkit logs, through the standard library: one logger, ``agentkit``, silent until somebody gives it a handler.
+"""Logging through the standard library: one logger, ``agentkit``, silent until the program adds a handler.
 
-INFO has a line for the start and the end of a turn, for each further try of a request and for a limit; DEBUG one for
-each reply and each call. There are names, numbers and sizes in them, and no questions, arguments, results or keys.
+INFO logs the start and the end of each turn, each retry of a request, and each limit reached; DEBUG logs each reply and
+each call. Lines hold names, numbers and sizes, but no questions, arguments, results or keys.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ logger.addHandler(logging.NullHandler())
 
 
 def turn_started(session: str, *, resumed: bool) -> None:
-    """A turn begins, or goes on."""
+    """Log that a turn starts or is resumed."""
     logger.info("turn %s: session=%s", "resumed" if resumed else "started", shorten(session))
 
 
 def turn_finished(turn: Turn) -> None:
-    """A turn is over, or paused."""
+    """Log that a turn is over or paused."""
     if logger.isEnabledFor(logging.INFO):
         used = turn.usage
         logger.info(
@@ -45,19 +45,19 @@ def turn_finished(turn: Turn) -> None:
 
 
 def turn_broken(session: str, error: BaseException) -> None:
-    """A turn is broken off; only the kind of error is told, because its text may hold anything."""
-    logger.info("turn broken off: session=%s error=%s", shorten(session), type(error).__name__)
+    """Log that a turn was interrupted, with the type of the error only: its text may hold anything."""
+    logger.info("turn interrupted: session=%s error=%s", shorten(session), type(error).__name__)
 
 
 def asked(ask: Ask) -> None:
-    """A request is about to be sent."""
+    """Log that a request is about to be sent."""
     if ask.limit is not None:
         logger.info("limit reached: %s", ask.limit)
     logger.debug("asking the model: messages=%d tools=%s", len(ask.messages), ask.offer_tools)
 
 
 def replied(reply: Reply) -> None:
-    """A reply has come."""
+    """Log a reply."""
     if logger.isEnabledFor(logging.DEBUG):
         logger.debug(
             "reply: finish=%s calls=%s characters=%d input_tokens=%d output_tokens=%d",
@@ -70,7 +70,7 @@ def replied(reply: Reply) -> None:
 
 
 def call_finished(step: Step) -> None:
-    """A call has its result."""
+    """Log the result of a call."""
     if logger.isEnabledFor(logging.DEBUG):
         result = step.result
         logger.debug(
@@ -86,7 +86,7 @@ def call_finished(step: Step) -> None:
 
 
 def retrying(retry: Retry) -> None:
-    """A request will be sent again."""
+    """Log that a request will be retried."""
     logger.info(
         "model request failed: tries=%d status=%s wait_s=%.2f", retry.tries, retry.status or "none", retry.wait_s
     )

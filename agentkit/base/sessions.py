@@ -1,4 +1,4 @@
-"""Sessions: what one may be called, and which an agent runs at the moment."""
+"""Sessions: check their names, and keep track of those an agent is running."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from agentkit.errors import SessionBusyError, SessionError
 
 MAX_SESSION_CHARS = 200
 CLOSING_CHECKS = 5000
-"""How often, 1 ms apart, a run checks whether a stream dropped before it is closed: 5 s, chosen by hand. An event loop
-closes a dropped generator in its next round, so only a blocked loop comes near it."""
+"""Checks, 1 ms apart, for an abandoned stream to be closed: 5 s in all, chosen by hand. An event loop closes an
+abandoned generator in its next iteration, so only a blocked loop comes near this."""
 
 
 def check_session(name: object) -> str:
-    """Return `name`, if a session may be called that.
+    """Return `name` if it is a valid session name.
 
     Raises:
         SessionError: Not text, empty, longer than 200 characters, or with characters that do not print.
@@ -36,15 +36,15 @@ def check_session(name: object) -> str:
 
 
 class BusySessions:
-    """The sessions an agent runs at the moment. Used from several threads.
+    """The sessions an agent is running. Thread-safe.
 
     Attributes:
         running: Their names.
-        left: Those of them whose stream was left by a bare ``break`` and is not closed yet.
+        left: Those whose stream was abandoned by a bare ``break`` and is not closed yet.
     """
 
     def __init__(self) -> None:
-        """Begin with none."""
+        """Start with no sessions."""
         self.running: set[str] = set()
         self.left: set[str] = set()
         self._lock = threading.Lock()
@@ -54,7 +54,7 @@ class BusySessions:
         """Hold the session for the block.
 
         Raises:
-            SessionBusyError: It is held already.
+            SessionBusyError: It is already held.
         """
         with self._lock:
             if session in self.running:
@@ -69,11 +69,11 @@ class BusySessions:
             self.running.discard(session)
 
     def dropped(self, session: str) -> None:
-        """Note that the stream that holds the session was left by a bare ``break``: the event loop will close it."""
+        """Note that a bare ``break`` abandoned the stream that holds the session: the event loop will close it."""
         self.left.add(session)
 
     async def closed(self, session: str) -> None:
-        """Wait until a dropped stream of the session is closed."""
+        """Wait until an abandoned stream of the session is closed."""
         for _ in range(CLOSING_CHECKS):
             if session not in self.left:
                 return

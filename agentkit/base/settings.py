@@ -1,8 +1,8 @@
 """`settings`: a frozen class whose fields are checked, and the one place that turns pydantic's errors into ours.
 
-A field's constraints are its annotation, ``Annotated[int, Field(ge=1)] | None``; the text of the error is made from
-them, so that what is checked and what is said cannot differ. A rule that no annotation can express is checked in
-``__post_init__``, which raises `ConfigError` itself.
+A field's constraints are its annotation, ``Annotated[int, Field(ge=1)] | None``; the error text is made from them, so
+that the check and its message cannot differ. A rule that no annotation can express is checked in ``__post_init__``,
+which raises `ConfigError` itself.
 """
 
 from __future__ import annotations
@@ -28,15 +28,15 @@ _KINDS: dict[Any, str] = {bool: "True or False", int: "a whole number", float: "
 
 
 class Give(str):
-    """In a field's ``Annotated``: what to give, where the annotation alone would not say it well."""
+    """Part of a field's ``Annotated``: names the allowed values if the annotation alone is unclear."""
 
 
 @dataclass_transform(frozen_default=True, kw_only_default=True, field_specifiers=(Field,))
 def settings(cls: type[T]) -> type[T]:
     """Make `cls` a frozen, keyword-only pydantic dataclass that raises `ConfigError` for a bad value.
 
-    Values are taken as they are, without conversion: ``"30"`` is no number and True is no whole number. Infinity and
-    NaN are refused unless the annotation says otherwise (``Field(allow_inf_nan=True)``).
+    Values are not converted: ``"30"`` is no number and True is no whole number. Infinity and NaN are refused unless the
+    annotation says otherwise (``Field(allow_inf_nan=True)``).
 
     Raises:
         ConfigError: When the class is called with an unknown name, a missing value, or one that does not fit.
@@ -58,14 +58,14 @@ def settings(cls: type[T]) -> type[T]:
 
 
 def _config_error(cls: type[Any], values: Mapping[str, Any], error: ValidationError) -> ConfigError:
-    """Say the first thing that is wrong: field, value, what is allowed."""
+    """Return an error for the first wrong field: its name, its value, what is allowed."""
     first = error.errors(include_url=False)[0]
     own = first.get("ctx", {}).get("error")
     if isinstance(own, ConfigError):  # raised in __post_init__: pydantic wraps it, as it is a ValueError
         return own
     name = str(first["loc"][0])
     known = [field.name for field in fields(cls)]
-    # A class whose objects have names of their own, to be named in the error.
+    # An object with a name, such as a pattern: the error includes it.
     own_error: Callable[[Mapping[str, Any], str, str], ConfigError] | None = getattr(cls, "setting_error", None)
     if own_error is not None:
         return own_error(values, name, expected(_hints(cls)[name]) if name in known else "")

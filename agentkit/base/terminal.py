@@ -11,7 +11,7 @@ from agentkit.base.text import clean
 
 # All control characters but tab and line feed; NUL is already spelled out by `clean`.
 _CONTROLS = re.compile("[\x01-\x08\x0b-\x1f\x7f-\x9f]")
-# What `json.dumps` leaves as it is, but a terminal obeys or an encoding cannot write.
+# Characters that `json.dumps` does not escape, but a terminal obeys or an encoding cannot write.
 _NOT_FOR_JSON = re.compile("[\x7f-\x9f\ud800-\udfff]")
 
 

@@ -1,4 +1,4 @@
-"""Making any text safe to store and to send, without losing a character of it."""
+"""Makes any text safe to store and to send, without losing a character."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 
 
 def clean(text: str) -> str:
-    r"""Spell out what neither UTF-8 nor a database can hold.
+    r"""Return `text` with the characters escaped that UTF-8 or a database cannot hold.
 
     A NUL becomes the four characters ``\x00`` and a lone surrogate the six characters ``\udXXX``, so the
     reader sees what was there. Any other text comes back unchanged, as the same object.
@@ -24,20 +24,20 @@ def _spell_out(match: re.Match[str]) -> str:
 
 
 def shorten(value: object, max_chars: int = 80) -> str:
-    """`value` on one line, at most `max_chars` characters, for use in a message."""
+    """Return `value` on one line, at most `max_chars` characters, for use in a message."""
     text = " ".join(clean(str(value)).split())
     return text if len(text) <= max_chars else text[: max_chars - 1] + "…"
 
 
 def one_line(text: str) -> str:
-    """A text without ends of lines, so that no line of a note is anything but what it looks like."""
+    """Return a text without line ends, so that it cannot imitate another line of a note."""
     return " ".join(text.split()) if len(text.splitlines()) > 1 or text[-1:].isspace() else text
 
 
 def head_and_tail(text: str, max_chars: int) -> str:
-    """At most about `max_chars` characters of `text`: its first two thirds and its last third.
+    """Return about `max_chars` characters of `text` at most: two thirds from its start, a third from its end.
 
-    What was cut is counted in the middle, in a line that does not count towards `max_chars`.
+    A line in the middle counts the cut characters; it does not count towards `max_chars`.
     """
     if len(text) <= max_chars:
         return text

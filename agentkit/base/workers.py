@@ -1,4 +1,4 @@
-"""Daemon threads that run tools: reused from call to call, and left behind when a call runs out of time.
+"""Daemon threads that run tools: reused from call to call, and abandoned when a call times out.
 
 Written by hand, because a thread pool of the standard library joins its threads at exit, so that one stuck tool would
 hold up the whole program, and because starting a thread for every call costs more than handing the call over.
@@ -16,17 +16,17 @@ from queue import SimpleQueue
 from typing import Any
 
 MAX_IDLE = 32
-"""Idle threads that are kept; chosen by hand: more calls than that side by side are rare, and a thread costs 8 MiB of
-address space."""
+"""Idle threads kept for reuse; chosen by hand: more parallel calls are rare, and a thread costs 8 MiB of address
+space."""
 
 
 class Job:
-    """A call under way on a worker: `wait` for it, then read `value` or `error`.
+    """A call running on a worker: `wait` for it, then read `value` or `error`.
 
     Attributes:
-        value: What the work returned.
-        error: What it raised, None where it did not.
-        done: True once it has ended.
+        value: The return value of the work.
+        error: The exception it raised, or None.
+        done: True after it has ended.
     """
 
     __slots__ = ("_context", "_ended", "_on_done", "_work", "done", "error", "value")
@@ -43,9 +43,9 @@ class Job:
         self._ended.acquire()
 
     def wait(self, timeout_s: float | None) -> bool:
-        """Return True if the job ends within `timeout_s` seconds; None waits as long as it takes.
+        """Return True if the job ends within `timeout_s` seconds; None waits without limit.
 
-        A job that does not end in time runs on; nobody needs to wait for it again.
+        A job that does not end in time keeps running; waiting for it again is not necessary.
         """
         if not self._ended.acquire(
             timeout=-1 if timeout_s is None else min(max(0.0, timeout_s), threading.TIMEOUT_MAX)
@@ -63,11 +63,11 @@ class Job:
         self.done = True
 
     def tell(self) -> None:
-        """Wake whoever waits."""
+        """Wake the waiting thread, and call `on_done`."""
         self._ended.release()
         if self._on_done is not None:
-            # The worker counts as idle already: what the callback raises (an event loop that has just closed) must
-            # not end its thread, or the next call would wait for ever.
+            # The worker already counts as idle: an exception in the callback (an event loop that has just closed) must
+            # not end its thread, or the next call would wait forever.
             with suppress(Exception):
                 self._on_done()
 
@@ -84,10 +84,10 @@ class _Worker:
             job = self.inbox.get()
             job.run()
             if os.getpid() != pid:
-                os._exit(0)  # the tool forked: its child must not go on as a second worker
+                os._exit(0)  # the tool forked: its child must not continue as a second worker
             stays = len(_idle) < MAX_IDLE
             if stays:
-                _idle.append(self)  # before it is told, so that the next call finds this worker
+                _idle.append(self)  # before waking the waiting thread, so that the next call finds this worker
             job.tell()
             del job  # an idle worker must not keep the last result alive
             if not stays:
@@ -102,8 +102,8 @@ def start(work: Callable[[], Any], on_done: Callable[[], None] | None = None) ->
     """Run `work` on an idle worker, or a new one.
 
     Args:
-        work: What to do.
-        on_done: Called on the worker's thread when it is done.
+        work: The function to call.
+        on_done: Called on the worker's thread when the work is done.
     """
     global _fork_guarded
     if not _fork_guarded:

@@ -32,11 +32,11 @@ _OTHERS = frozenset({"model", "tools", "citation_options", "stream", *_PER_CALL}
 class CohereChat(ChatCohere):
     """A chat model for Cohere's v2 API.
 
-    Takes ChatCohere's arguments and these. Against ChatCohere 0.6: the plan beside tool calls is kept apart from
-    the answer and sent back as it was, never made up; thinking is kept, also beside tool calls; citations are
-    plain JSON; arguments that are not valid JSON become ``invalid_tool_calls`` instead of an exception; tool
-    schemas keep their nested types; usage counts tokens; a stream yields each delta once and at once, and adds up
-    to what ``invoke`` returns; every failure is a `ModelError`.
+    Takes ChatCohere's arguments and these. Against ChatCohere 0.6: the plan beside tool calls is kept apart from the
+    answer and sent back as it was, never invented; thinking is kept, also beside tool calls; citations are plain JSON;
+    arguments that are not valid JSON become ``invalid_tool_calls`` instead of an exception; tool schemas keep their
+    nested types; usage counts tokens; a stream yields each delta once and at once, and adds up to what ``invoke``
+    returns; every failure is a `ModelError`.
 
     ``invoke``, ``stream``, ``bind`` and their variants also take every setting of `CohereOptions` by its name, and:
 

@@ -1,7 +1,7 @@
 """Requests to Cohere over an httpx client of our own, with our retries.
 
-The flow of a request (`reply_json`, `reply_chunks`) is a generator without IO, as httpx writes its auth flow: it
-yields what to do next and is sent what came of it, and one short driver each does it with or without blocking.
+The flow of a request (`reply_json`, `reply_chunks`) is a generator without IO, as httpx writes its auth flow: it yields
+what to do next and is sent the result, and one short driver each does it with or without blocking.
 
 The SDK's methods are not used: they retry and sleep by themselves, their stream reader loses characters that the
 network cuts in two, and its HTTP client is private.
@@ -242,7 +242,7 @@ def _encoded(call: Call) -> bytes:
 
 
 def _is_framed(response: httpx.Response) -> bool:
-    """True if the body ends by itself (Content-Length, chunked, HTTP/2); draining it lets the connection be reused."""
+    """True if the body is framed (Content-Length, chunked, HTTP/2); draining it lets the connection be reused."""
     framed = "content-length" in response.headers or "transfer-encoding" in response.headers
     return framed or response.http_version == "HTTP/2"
 

@@ -11,7 +11,7 @@ from agentkit.cohere.retry import retry_after_s
 from agentkit.cohere.stream import BrokenStreamError
 
 WIRE_ERRORS = (httpx.HTTPError, httpx.InvalidURL, ValueError, BrokenStreamError)
-"""What an attempt may raise. ValueError: httpx and the name lookup raise it for bad addresses and bad headers."""
+"""Exceptions an attempt may raise. ValueError: httpx and the name lookup raise it for bad addresses and bad headers."""
 
 _NEVER_RETRIED = (httpx.UnsupportedProtocol, httpx.LocalProtocolError, httpx.DecodingError, httpx.TooManyRedirects)
 _NEXT_STEP = {

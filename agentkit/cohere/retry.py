@@ -17,7 +17,7 @@ from agentkit.base.settings import settings
 
 @settings
 class RetryPolicy:
-    """How often and after what wait a request is sent again that met 429, 408, 5xx, a timeout or a broken connection.
+    """Retries of requests that failed with 429, 408, 5xx, a timeout or a broken connection: number and waits.
 
     Waits double from `base_s`, up to `max_s`, and are then shortened by a random part of up to `jitter`, so that many
     clients do not come back in the same moment. A server that says how long to wait (``Retry-After``) is given

@@ -1,6 +1,6 @@
-"""Checks on an answer before it is taken: what is wrong with it is told to the model, which may mend it.
+"""Checks on an answer before it is accepted: if one fails, the model is told why and may correct it.
 
-A check is a pure function from a reply to a `Complaint`, or None where the answer will do.
+A check is a pure function from a reply to a `Complaint`, or None if the answer passes.
 """
 
 from __future__ import annotations
@@ -21,24 +21,24 @@ AnswerCheck = Callable[[Reply], Complaint | None]
 
 
 def empty_reply(reply: Reply) -> Complaint | None:
-    """The model said nothing and called nothing."""
+    """Complain about a reply without text and calls."""
     return None if reply.text.strip() else Complaint("empty_reply", prompts.EMPTY_REPLY)
 
 
 @dataclass(frozen=True, slots=True)
 class CallAsText:
-    """The model wrote a tool call into its answer instead of calling the tool."""
+    """Complains if the model wrote a tool call as text instead of calling the tool."""
 
     tools: frozenset[str]
 
     def __call__(self, reply: Reply) -> Complaint | None:
-        """Complain about an answer that is nothing but a call of one of the tools."""
+        """Complain about an answer that consists of a call of one of the tools."""
         name = written_call(reply.text, self.tools)
         return None if name is None else Complaint("call_as_text", prompts.call_as_text(name))
 
 
 def written_call(text: str, tools: Iterable[str]) -> str | None:
-    """The tool that `text`, as a whole, is a JSON call of; None where it is anything else."""
+    """Return the tool that `text`, as a whole, calls in JSON; None if it is anything else."""
     whole = text.strip().removesuffix("```").strip()
     whole = whole.partition("\n")[2].strip() if whole.startswith("```") else whole
     if whole[:1] not in ("{", "[") or whole[-1:] not in ("}", "]"):
@@ -62,7 +62,7 @@ def written_call(text: str, tools: Iterable[str]) -> str | None:
 
 @dataclass(frozen=True, slots=True)
 class StructuredOutput:
-    """The answer must be JSON that a pydantic model takes.
+    """Requires an answer to be JSON that fits a pydantic model.
 
     Attributes:
         model: The pydantic model.
@@ -71,20 +71,20 @@ class StructuredOutput:
     model: type[BaseModel]
 
     def __post_init__(self) -> None:
-        """Check that it is a model."""
+        """Check that `model` is a pydantic model."""
         if not (isinstance(self.model, type) and issubclass(self.model, BaseModel)):
             raise ConfigError(f"output is {shorten(repr(self.model))}: give a pydantic model class.")
 
     @property
     def schema(self) -> dict[str, Any]:
-        """The model's JSON schema."""
+        """Return the model's JSON schema."""
         return self.model.model_json_schema()
 
     def read(self, text: str) -> BaseModel:
-        """The answer as the model.
+        """Return the answer as an instance of the model.
 
         Raises:
-            InputError: It holds no JSON.
+            InputError: The text is no JSON.
             ValidationError: The JSON does not fit.
         """
         from agentkit.tools.json_reader import read_json
@@ -92,7 +92,7 @@ class StructuredOutput:
         return self.model.model_validate_json(json.dumps(read_json(text)))
 
     def __call__(self, reply: Reply) -> Complaint | None:
-        """Complain about an answer that does not fit, with what is wrong and the schema."""
+        """Complain about an answer that does not fit, and name the problems and the schema."""
         try:
             self.read(reply.text)
         except InputError as error:
@@ -101,7 +101,7 @@ class StructuredOutput:
             problem = "; ".join(
                 f"{'.'.join(map(str, e['loc'])) or 'the value'}: {e['msg']}" for e in error.errors()[:5]
             )
-        except Exception as error:  # a validator of the caller's own may raise anything
+        except Exception as error:  # a validator of the caller's may raise anything
             problem = f"{type(error).__name__}: {shorten(error, 300)}"
         else:
             return None

@@ -1,4 +1,4 @@
-"""Noticing that a model runs against the same wall again and again, also with other arguments each time."""
+"""Detects a tool that keeps failing with the same error, even with different arguments."""
 
 from __future__ import annotations
 
@@ -9,25 +9,25 @@ from agentkit.turn import Step
 
 _VARYING = re.compile(r"(?<!\w)'[^']*'(?!\w)|\"[^\"]*\"|\d+")
 _NAMES = ("NameError", "KeyError", "AttributeError", "ImportError", "ModuleNotFoundError")
-"""Errors in which the quoted name is the error: another name is another error, and progress."""
+"""Errors that differ if the quoted name differs: a new name means progress."""
 
 
 class FailureStreaks:
-    """Counts, for each tool, failures in a row with one error."""
+    """Counts, for each tool, failures in a row with the same error."""
 
     def __init__(self) -> None:
-        """Start with none."""
+        """Start with no failures."""
         self._streaks: dict[str, tuple[str, int]] = {}
 
     def repeated(self, steps: Iterable[Step], most: int | None) -> bool:
-        """Take the next steps; whether a tool has now failed `most` times in a row with one error (None: never)."""
+        """Count the next steps; return True if a tool failed `most` times in a row with one error (None: never)."""
         reached = False
         counted: set[str] = set()
         for step in steps:
             error = step.result.error if step.result else None
             if error == "not_run":
                 continue
-            # A model that makes up names makes up another each time: they count together.
+            # A model that invents tool names invents a new one each time: they count together.
             tool = "" if error == "unknown_tool" else step.tool
             if step.ok:
                 self._streaks.pop(tool, None)
@@ -44,7 +44,7 @@ class FailureStreaks:
 
 
 def error_signature(text: str) -> str:
-    """What stays the same in an error while the arguments vary: its last line without quoted text and numbers."""
+    """Return the part of an error that arguments do not vary: its last line without quoted text and numbers."""
     lines = text.strip().splitlines()
     if not lines:
         return ""

@@ -1,9 +1,8 @@
 """The rules of a v2 message list, checked before anything is sent.
 
-A list that breaks one of them is refused by the API, and a session that stored it would be refused for ever
-after; so it is never sent. The rules: roles system, user, assistant and tool; no empty message; every tool
-call has an id of its own; its result follows before anything else is said, once; the list ends with the
-user's words or a result.
+The API refuses a list that breaks a rule, and would refuse a session that stored it forever; so it is never sent. The
+rules: roles system, user, assistant and tool; no empty message; every tool call has a unique id; each call has exactly
+one result, before any other message; the list ends with a user message or a result.
 """
 
 from __future__ import annotations
@@ -17,7 +16,7 @@ from agentkit.errors import HistoryError
 
 
 class HistoryCheck:
-    """Checks a growing message list, each message once, so that a long run stays linear."""
+    """Checks a growing message list, each message once, so that the cost of a long run is linear."""
 
     def __init__(self) -> None:
         """Start with an empty list."""
@@ -27,10 +26,10 @@ class HistoryCheck:
         self._last: BaseMessage | None = None
 
     def feed(self, messages: Iterable[BaseMessage]) -> None:
-        """Take the next messages of the list.
+        """Check the next messages of the list.
 
         Raises:
-            HistoryError: A message that may not stand at its place.
+            HistoryError: A message is not allowed at its position.
         """
         for message in messages:
             self._one(message)
@@ -38,10 +37,10 @@ class HistoryCheck:
             self._last = message
 
     def ready(self) -> None:
-        """Whether the list may be sent now.
+        """Check that the list may be sent now.
 
         Raises:
-            HistoryError: It is empty, ends with the assistant's words, or a call has no result.
+            HistoryError: The list is empty or ends with an assistant message, or a call has no result.
         """
         if self._unanswered:
             missing = ", ".join(f"{name} ({call_id})" for call_id, name in self._unanswered.items())
@@ -96,17 +95,17 @@ class HistoryCheck:
                 return
         elif any(part if isinstance(part, str) else part.get("type") != "text" or part.get("text") for part in content):
             return
-        raise self._error(f"has an empty {message.type} message", "leave it out, or say in words that it is empty")
+        raise self._error(f"has an empty {message.type} message", "omit it, or say in words that it is empty")
 
     def _error(self, what: str, fix: str) -> HistoryError:
         return HistoryError(f"The message list {shorten(what, 200)} (at message {self._count + 1}); {fix}.")
 
 
 def validate_history(messages: Sequence[BaseMessage]) -> None:
-    """Check a whole v2 message list, as every request is checked before it is sent.
+    """Check a whole v2 message list, as is done before every request.
 
     Raises:
-        HistoryError: The first rule that is broken, with the place and what to do.
+        HistoryError: A rule is broken; the error names the first one, the position and the fix.
     """
     check = HistoryCheck()
     check.feed(messages)
@@ -114,7 +113,7 @@ def validate_history(messages: Sequence[BaseMessage]) -> None:
 
 
 def apart(history: Sequence[BaseMessage], taken: Iterable[str]) -> Sequence[BaseMessage]:
-    """`history` with other ids for those calls whose ids are taken, by steps that are to follow it."""
+    """Return `history` with new ids for the calls whose ids are in `taken`, the ids of later steps."""
     used = {call["id"] for m in history if isinstance(m, AIMessage) for call in m.tool_calls}
     clash = used & set(taken)
     if not clash:

@@ -1,9 +1,9 @@
-"""The deterministic path around the loop: tools run on the user's own words, and answers held against them.
+"""The deterministic path around the loop: tools run on the user's own words, and answers are checked.
 
-`ExactPath.turn` wraps `agentkit.loop.react.react`, which knows nothing of it, and does no IO either: like the loop it
-yields what it wants done. Before the first model call it has the prefetch tools run and puts their results into the
-message list as a finished call; where they cover the question it answers itself. On the way it knows a call that was
-already made, and flags one whose argument is not what anybody said. At the end it checks the answer's codes.
+`ExactPath.turn` wraps `agentkit.loop.react.react` and, like the loop, does no IO but yields requests. Before the first
+model call it runs the prefetch tools and adds their results to the message list as finished calls; if they cover the
+question, it answers without the model. During the loop it supplies the results of calls already made, and flags calls
+whose argument occurs nowhere in the conversation. At the end it checks the answer's codes.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ Flow = Generator[Ask | Act, Any, Turn]
 
 
 class ExactPath:
-    """What one agent does without its model."""
+    """The work one agent does without its model."""
 
     def __init__(
         self,
@@ -38,17 +38,17 @@ class ExactPath:
         deterministic_only: bool = False,
         guard: Sequence[FindsCodes] = (),
     ) -> None:
-        """Check what it is to do.
+        """Check the settings.
 
         Args:
             tools: The agent's tools.
             prefetch: Tools to run on the question before the first model call; those not in `tools` are added.
-            deterministic_only: Whether a question that a prefetch tool covers is answered without the model.
-            guard: Extractors whose codes an answer may not make up.
+            deterministic_only: True to answer without the model if a prefetch tool covers the question.
+            guard: Extractors whose codes an answer may not invent.
 
         Raises:
-            ConfigError: A prefetch tool with no argument for the question, nothing that could cover a question, or
-                a guard that finds no codes.
+            ConfigError: A prefetch tool has no argument for the question, no tool can cover a question, or a guard
+                finds no codes.
         """
         for given, name in ((prefetch, "prefetch"), (guard, "guard")):
             if isinstance(given, (str, BaseTool)) or not isinstance(given, Sequence):
@@ -69,7 +69,7 @@ class ExactPath:
                 "deterministic_only=True needs a prefetch tool that can tell that a question is covered: "
                 "give prefetch=[extractor], a RegexExtractor or RequestBuilder with filler words."
             )
-        # Tools that say which argument is the user's message return nothing that is not in it.
+        # Tools that declare an argument for the user's message return nothing that is not in it.
         self._repeats: dict[str, str] = {
             tool.name: argument for tool in self.tools if isinstance(argument := _declared(tool), str)
         }
@@ -84,17 +84,17 @@ class ExactPath:
         max_seconds: float | None = None,
         so_far: Sequence[Step] = (),
     ) -> Flow:
-        """Run the whole turn, around the loop.
+        """Run the whole turn, the loop included.
 
         Args:
             messages: System message, replayed history and the question, in order.
-            start: Starts the loop over a message list, and over steps that were made before, as ``so_far``.
-            clock: Seconds from any fixed point; only differences are used.
+            start: Starts the loop with a message list, and with earlier steps as ``so_far``.
+            clock: Returns seconds from any fixed point; only differences are used.
             max_seconds: Seconds the whole turn may take; None for no limit.
-            so_far: Steps of the turn from before it was broken off or paused; nothing is prefetched again.
+            so_far: Steps of the turn from before it was interrupted or paused; nothing is prefetched again.
 
         Raises:
-            GroundingError: The answer holds codes that stand nowhere, also after the model was asked to mend it.
+            GroundingError: The answer has invented codes, even after the model was asked to correct it.
         """
         began = clock()
         question = messages[-1].text
@@ -118,7 +118,7 @@ class ExactPath:
         )
 
     def _covers(self, question: str, steps: Sequence[Step]) -> Step | None:
-        for (tool, _), step in zip(self._prefetch, steps, strict=False):  # a resumed turn may be of another agent
+        for (tool, _), step in zip(self._prefetch, steps, strict=False):  # a resumed turn may come from another agent
             same = step.tool == tool.name and any(tool is covering for covering in self._covering)
             if same and step.ok and tool.covers(question):  # type: ignore[attr-defined]
                 return step
@@ -127,7 +127,7 @@ class ExactPath:
     def _attended(
         self, flow: Flow, question: str, steps: Sequence[Step], evidence: Evidence
     ) -> Generator[Ask | Act, Any, tuple[Turn, list[BaseMessage]]]:
-        """The loop's own wishes, with what is known already and what is odd told to whoever runs the calls."""
+        """Yield the loop's requests, each `Act` with known results and notes; return the turn and its messages."""
         answer: Any = None
         asked: list[BaseMessage] = []
         while True:
@@ -160,7 +160,7 @@ def _declared(tool: BaseTool) -> object:
 
 
 def _question_argument(tool: BaseTool) -> str:
-    """The argument that takes the question: the one the tool declares, else its only one, if that is a text."""
+    """Return the argument for the question: the one the tool declares, else its only one if that is a text."""
     declared = _declared(tool)
     if isinstance(declared, str):
         return declared
@@ -201,16 +201,16 @@ def _as_messages(steps: Sequence[Step]) -> list[BaseMessage]:
 
 
 def _answered_by(step: Step, question: str, steps: tuple[Step, ...], duration_s: float) -> Turn:
-    """A turn without a model: the tool's result is the answer, and cites itself."""
+    """Return a turn without a model: the tool's result is the answer, and cites itself."""
     output = step.result.content if step.result is not None else step.observation
     source = Citation(start=0, end=len(output), text=output, sources=(f"{step.call_id}:0",), call_ids=(step.call_id,))
     return Turn(input=question, steps=steps, output=output, citations=(source,), duration_s=duration_s)
 
 
 def _already_made(call: ToolCall, question: str, steps: Sequence[Step], repeats: dict[str, str]) -> Observation | None:
-    """The result of `call` if it is one that was prefetched; the blanks and quotes around a copy do not count."""
+    """Return the result of `call` if it was prefetched; whitespace and quotes around a copied argument are ignored."""
     for step in steps:
-        if step.tool != call.name or step.result is None or not step.ok:  # one that failed may be tried again
+        if step.tool != call.name or step.result is None or not step.ok:  # a failed call may be retried
             continue
         if step.tool_input == call.arguments:
             return step.result
@@ -227,7 +227,7 @@ def _bare(text: str) -> str:
 def _guarded(
     turn: Turn, asked: list[BaseMessage], evidence: Evidence, guard: Sequence[FindsCodes], until: float | None
 ) -> Flow:
-    """`turn`, or the mended one: the model is asked once to leave out or correct the codes it made up."""
+    """Return `turn`, or the corrected one: the model is asked once to omit or correct the codes it invented."""
     loose = ungrounded(turn.output, evidence, guard)
     if not loose:
         return turn

@@ -1,4 +1,4 @@
-"""What the loop and its driver say to each other: `Ask` and `Act` go out, a `Reply` or finished steps come back."""
+"""Messages between the loop and its driver: `Ask` and `Act` go out, a `Reply` or finished steps come back."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ Finish = Literal["complete", "tool_call", "max_tokens", "error", "deadline", "re
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reply:
-    """One reply of the model, whichever model it was.
+    """One reply of any model.
 
     Attributes:
-        message: What the model said, as it goes back into the message list.
-        text: The answer; empty where tools are called.
-        plan: What it says it will do; only beside calls.
-        thinking: Its thinking, "" where it showed none.
-        calls: The calls it asks for, in its order.
-        citations: What in `text` rests on what.
+        message: The reply as it is added to the message list.
+        text: The answer; empty if tools are called.
+        plan: The text beside the calls; empty without calls.
+        thinking: The model's thinking; "" if there is none.
+        calls: The calls the model asks for, in its order.
+        citations: Spans of `text` with their sources.
         usage: Tokens of this reply.
-        finish: Why it stopped: ``deadline`` where there was no time for it, ``refused`` where a hook refused it.
+        finish: Why it ended: ``deadline`` if there was no time left, ``refused`` if a hook refused it.
     """
 
     message: AIMessage
@@ -40,12 +40,12 @@ class Reply:
 
 @dataclass(frozen=True, slots=True)
 class Complaint:
-    """What is wrong with an answer.
+    """A reason to reject an answer.
 
     Attributes:
-        stop: How the turn ends if the model does not mend it.
-        text: What the model is told.
-        wants_json: Whether the next answer must be JSON, so that no tools are offered with it.
+        stop: The stop reason of the turn if the model does not correct its answer.
+        text: The text the model is sent.
+        wants_json: True if the next answer must be JSON, so no tools are offered with it.
     """
 
     stop: StopReason
@@ -59,10 +59,10 @@ class Ask:
 
     Attributes:
         messages: The whole list.
-        offer_tools: Whether the model may call tools.
-        limit: The limit that was reached, after which the model answers without tools; None where none was.
-        wants_json: Whether the reply must be JSON of the agent's output, and nothing else.
-        until: When there must be a reply, on the loop's clock; None for whenever.
+        offer_tools: True if the model may call tools.
+        limit: The limit that was reached, so that the model must answer without tools; None if none was.
+        wants_json: True if the reply must be JSON of the agent's output model.
+        until: The deadline of the reply, on the loop's clock; None for no deadline.
     """
 
     messages: list[BaseMessage]
@@ -74,16 +74,17 @@ class Ask:
 
 @dataclass(frozen=True, slots=True)
 class Act:
-    """Run `calls`, side by side; answer with the finished `steps`, in the same order.
+    """Run `calls` in parallel; answer with the finished `steps`, in the same order.
 
     Attributes:
-        calls: What to run.
-        steps: The same calls as steps without a result, to be written down before they run.
-        seconds_left: What is left of `Limits.max_seconds`, None where there is no such limit.
-        allowed: How many of the calls may run, from the first; None for all. The others are told that they were not.
-        known: Results, by call id, of calls that were already made and need not run again.
-        notes: What to add below a result, by call id.
-        resumed: Whether these calls have waited for approval since before the run was resumed.
+        calls: The calls to run.
+        steps: The same calls as steps without a result, to be stored before they run.
+        seconds_left: Seconds left of `Limits.max_seconds`; None if there is no such limit.
+        allowed: Number of calls that may run, from the first; None for all. The model is told that the others did not
+            run.
+        known: Results, by call id, of calls that need not run.
+        notes: Texts to add below a result, by call id.
+        resumed: True if these calls were already waiting for approval before the run was resumed.
     """
 
     calls: tuple[ToolCall, ...]

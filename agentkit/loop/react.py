@@ -1,8 +1,8 @@
 """The ReAct loop as a generator without IO.
 
-`react` yields what it wants done and is sent what came of it: ``Ask`` (a model call) is answered with a
-`Reply`, ``Act`` (tool calls) with the finished steps. It returns the `Turn`. Whoever drives it does the
-waiting, so the loop exists once for sync and async and is tested without any IO.
+`react` yields requests and is sent their results: ``Ask`` (a model call) is answered with a `Reply`, ``Act`` (tool
+calls) with the finished steps. It returns the `Turn`. The driver does the waiting, so that one loop serves sync and
+async and is tested without any IO.
 """
 
 from __future__ import annotations
@@ -28,19 +28,19 @@ STOPPED_BY: dict[Finish, StopReason] = {
     "deadline": "max_seconds",
     "refused": "refused",
 }
-"""Replies that are no answer, whatever their text, and how a turn ends with them. Asking again would not help."""
+"""Replies that are no answer, whatever their text, with the stop reason of the turn. Asking again would not help."""
 
 _NO_CALLS = frozenset(STOPPED_BY) - {"max_tokens"}
-"""With these, calls are not made: they may be half of what the model wanted."""
+"""With these, the calls of the reply do not run: they may be incomplete."""
 
 LAST_ANSWER_S = 10.0
-"""Seconds the last answer may take, at least, where `Limits.max_seconds` is over or nearly so."""
+"""Seconds the last answer may take even if `Limits.max_seconds` has passed; chosen by hand."""
 
 INVALID = "_invalid"
-"""The only key of `Step.tool_input` where the model's arguments could not be read; it holds them as they came."""
+"""The only key of `Step.tool_input` if the model's arguments could not be parsed; it has their raw text."""
 
 MAX_MENDS = 2
-"""How often in a turn the model is told what is wrong with its answer."""
+"""Times in a turn the model is asked to correct its answer; chosen by hand."""
 
 
 def react(
@@ -55,18 +55,18 @@ def react(
 
     Args:
         messages: System message, replayed history and the question, in order.
-        limits: When to stop.
-        clock: Seconds from any fixed point; only differences are used.
-        checks: What an answer must pass. The model is told of the first complaint, `MAX_MENDS` times in a turn; each
-            time counts as a step.
-        so_far: Steps of the turn from before it was broken off or paused, with their results; they count as steps,
-            calls, tokens and failures, but their time does not. Those that wait for approval are acted on first.
+        limits: The limits of the run.
+        clock: Returns seconds from any fixed point; only differences are used.
+        checks: Checks an answer must pass. The model is sent the first complaint, at most `MAX_MENDS` times in a turn;
+            each time counts as a step.
+        so_far: Steps of the turn from before it was interrupted or paused, with their results; they count as steps,
+            calls, tokens and failures, but their time does not. Those that wait for approval are run first.
 
     Returns:
-        The turn, without session and number. Where calls wait for approval it ends there (``needs_approval``).
+        The turn, without session and number. If calls wait for approval, it ends there (``needs_approval``).
 
     Raises:
-        HistoryError: The list is not one the v2 API takes.
+        HistoryError: The v2 API would refuse the message list.
     """
     said = list(messages)
     run = _Run(said, limits, clock)
@@ -76,7 +76,7 @@ def react(
         round_number = steps[0].round
         waiting = run.retell(steps)
         if waiting:
-            # They were within the limit of calls when they were asked for.
+            # No limit of calls: they were within it when the model asked for them.
             decided: Sequence[Step] = yield Act(
                 pending_of(waiting), tuple(map(_undone, waiting)), run.seconds_left(), resumed=True
             )
@@ -111,7 +111,7 @@ def react(
 
 
 class _Run:
-    """What one turn gathers on its way."""
+    """The state of one turn."""
 
     def __init__(self, said: list[BaseMessage], limits: Limits, clock: Callable[[], float]) -> None:
         self.said = said
@@ -125,19 +125,19 @@ class _Run:
         self.failures = FailureStreaks()
         self.mends = 0
         self.waits = False
-        # Of the whole run: it reaches the model's own waits and retries as well.
+        # Deadline of the whole run: it also bounds the waits and retries of model requests.
         self.until = None if limits.max_seconds is None else self.started + limits.max_seconds
         question = said[-1] if said else None
         self.question = question.text if isinstance(question, HumanMessage) else ""
 
     def retell(self, steps: Sequence[Step]) -> list[Step]:
-        """Say again what asked for these steps of one round; those of them that wait for approval."""
+        """Add the message that asked for these steps of one round; return those that wait for approval."""
         self.said.append(retold(steps))
         self.usage = sum((step.usage for step in steps if step.usage is not None), self.usage)
         return [step for step in steps if step.waits]
 
     def take(self, steps: Sequence[Step]) -> StopReason | None:
-        """Add the finished steps of one round; the limit that was reached with them, None to go on."""
+        """Add the finished steps of one round; return the limit they reached, None to continue."""
         self.steps += steps
         for step in steps:
             if step.waits:
@@ -147,7 +147,7 @@ class _Run:
         return self.limit_after(steps)
 
     def last_answer_until(self) -> float | None:
-        """When there must be a last answer: some time is left for it even where the run's is over."""
+        """Return the deadline of the last answer, which gets some time even if the run's is over."""
         return None if self.until is None else max(self.until, self.clock() + LAST_ANSWER_S)
 
     def checked(self) -> list[BaseMessage]:
@@ -166,7 +166,7 @@ class _Run:
         return None if most is None else max(0, most - len(self.steps))
 
     def limit_after(self, finished: Sequence[Step]) -> StopReason | None:
-        """The limit that was reached with these steps, None to go on."""
+        """Return the limit these steps reached, None to continue."""
         limits, usage = self.limits, self.usage
         if self.failures.repeated(finished, limits.max_same_failures):
             return "repeated_failure"
@@ -180,7 +180,7 @@ class _Run:
 
     def complaint(self, reply: Reply, checks: Iterable[Callable[[Reply], Complaint | None]]) -> Complaint | None:
         if reply.finish in STOPPED_BY:
-            return None  # it is named as what it is
+            return None  # the stop reason names it
         return next((c for check in checks if (c := check(reply)) is not None), None)
 
     def tell(self, reply: Reply, complaint: Complaint) -> None:
@@ -220,7 +220,7 @@ class _Run:
 
 
 def finished(step: Step, observation: Observation, max_chars: int | None) -> Step:
-    """`step` with its result: the whole of it in `Step.result`, at most `max_chars` of it shown to the model."""
+    """Return `step` with its result: all of it in `Step.result`, about `max_chars` of it for the model."""
     text = observation.content
     if not text or text.isspace():
         text = prompts.EMPTY_RESULT
@@ -242,12 +242,12 @@ def _pending(call: ToolCall, round_number: int, first_of: Reply | None) -> Step:
 
 
 def by_round(steps: Sequence[Step]) -> list[list[Step]]:
-    """Steps in the groups they were asked for in, each the calls of one reply."""
+    """Return the steps grouped by round: each group has the calls of one reply."""
     return [list(group) for _, group in groupby(steps, lambda step: step.round)]
 
 
 def retold(steps: Sequence[Step]) -> AIMessage:
-    """The message that asked for the steps of one round, made from them."""
+    """Return the message that asked for the steps of one round, made from them."""
     first = steps[0]
     calls = [
         {
@@ -272,9 +272,9 @@ def _undone(step: Step) -> Step:
 def _with_own_ids(
     calls: Iterable[ToolCall], taken: set[str], round_number: int, *, cut: bool = False
 ) -> tuple[ToolCall, ...]:
-    """The calls, each with an id no other call of the request has: results and citations hang on it.
+    """Return the calls, each with a unique id, to which results and citations refer.
 
-    Of a reply that was `cut` at the model's token limit, unreadable arguments are told to be that.
+    If the reply was `cut` at the model's token limit, the error of invalid arguments says so.
     """
     used = set(taken)
     own = []
@@ -292,7 +292,7 @@ def _with_own_ids(
 
 
 def _echo(reply: Reply, calls: Sequence[ToolCall]) -> AIMessage:
-    """The model's message as it goes back: its own, unless ids or unreadable arguments had to be mended."""
+    """Return the model's message for the message list, with corrected ids and arguments where necessary."""
     message = reply.message
     as_said = [(c["id"], c["name"]) for c in message.tool_calls]
     if not message.invalid_tool_calls and as_said == [(c.id, c.name) for c in calls]:

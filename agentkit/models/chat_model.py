@@ -174,7 +174,7 @@ class Edge:
                 yield last
 
     def _call_settings(self, ask: Ask, *, streamed: bool = False) -> dict[str, Any]:
-        """Return what holds for this one request: its deadline, and who is told of retries."""
+        """Return what holds for this one request: its deadline, and the function called before retries."""
         if not self._is_cohere:
             return {}
         model = cast("CohereChat", self.model)

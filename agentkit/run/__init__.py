@@ -1,1 +1,1 @@
-"""One turn under way: here the loop meets the model, the tools, memory and people."""
+"""Running one turn: connects the loop with the model, the tools, memory and people."""

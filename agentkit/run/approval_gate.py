@@ -1,4 +1,4 @@
-"""`Gate`: every call passes it before it runs. Hooks see the call; a person is asked where the tool's policy says so.
+"""`Gate`: checks every call before it runs, with the hooks and, if the tool's policy says so, with a person.
 
 `Gate.passed` is a generator without IO: it yields each call a person must decide about and is sent the decision. It
 returns the same `Act`, in which the calls that may not run have a known result.
@@ -27,7 +27,7 @@ Approver = Callable[[ToolCall], bool | Decision | Awaitable[bool | Decision | No
 
 
 class Gate:
-    """The way of one run's calls to the tools."""
+    """Checks the calls of one run."""
 
     def __init__(
         self,
@@ -36,7 +36,7 @@ class Gate:
         approve: Approver | None,
         decisions: Mapping[str, Decision],
     ) -> None:
-        """Set up a run's gate; `decisions` are those that were given with `Agent.resume`, by call id."""
+        """Set up a run's gate; `decisions` are those given to `Agent.resume`, by call id."""
         self._toolbox = toolbox
         self._hooks = hooks
         self._approve = approve
@@ -46,12 +46,12 @@ class Gate:
         """Ask the person on this thread; None leaves the call waiting.
 
         Raises:
-            HookError: `approve` raised, returned what is no decision, or must be awaited.
+            HookError: `approve` raised, returned no valid decision, or must be awaited.
         """
         return self._read(self._asked(call))
 
     async def adecision(self, call: ToolCall) -> Decision | None:
-        """As `decision`; `approve` may be a coroutine function."""
+        """Do as `decision` does; `approve` may be a coroutine function."""
         said = self._asked(call, may_await=True)
         try:
             return self._read(await said if inspect.isawaitable(said) else said)
@@ -99,7 +99,7 @@ class Gate:
                 steps[i] = steps[i].model_copy(update={"tool_input": call.arguments})
             if result is not None:
                 known[call.id] = result
-                # Written down with the call itself: it must never look as if it might have run.
+                # Stored with the call: a call that was not made must never look as if it might have run.
                 steps[i] = steps[i].model_copy(update={"observation": result.content, "result": result})
             if note:
                 notes[call.id] = note
@@ -108,10 +108,10 @@ class Gate:
     def _one(
         self, call: ToolCall, *, resumed: bool
     ) -> Generator[ToolCall, Decision | None, tuple[ToolCall, Observation | None, str]]:
-        """The call to make, the result it has without being made, and what to add below its result."""
+        """Return the call, its result if it must not run, and a text to add below its result."""
         if not resumed:
             if call.error is not None or not self._toolbox.has(call.name):
-                return call, None, ""  # the toolbox says what is wrong
+                return call, None, ""  # the toolbox reports the error
             seen = self._hooked(call)
             if isinstance(seen, Refuse):
                 return call, _not_made(prompts.denied(call.name, clean(seen.reason)), "refused"), ""
@@ -143,10 +143,10 @@ class Gate:
 
 
 def checked_approver(approve: Any) -> Approver | None:
-    """`approve`, if it can be asked.
+    """Return `approve` if it is callable or None.
 
     Raises:
-        ConfigError: It is no function.
+        ConfigError: It is neither.
     """
     if approve is None or callable(approve):
         return approve  # type: ignore[no-any-return]
@@ -159,5 +159,5 @@ def _not_made(text: str, kind: ErrorKind, facts: dict[str, Any] | None = None) -
 
 def _raised(what: str, error: Exception) -> HookError:
     return HookError(
-        f"{what} raised {type(error).__name__}: {shorten(error, 300)}. Next: mend it, and go on with resume()."
+        f"{what} raised {type(error).__name__}: {shorten(error, 300)}. Next: fix it, then continue with resume()."
     )

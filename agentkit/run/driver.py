@@ -1,8 +1,8 @@
-"""`TurnRun`: one turn under way. It gives the loop what it asks for, and yields what happens.
+"""`TurnRun`: runs one turn. It carries out the loop's requests and yields events.
 
-The loop, the record, the approval gate and the hooks know nothing of each other; they meet here. The turn itself is
-described once, by a generator without IO (`_steps`): it yields events, and what it needs from outside. Two drivers do
-the waiting, `events` and `aevents`; to run a turn without watching it is to drain its events.
+The loop, the record, the approval gate and the hooks know nothing of each other; they are connected here. A generator
+without IO (`_steps`) describes the turn once: it yields events, and requests to model, people and tools. Two drivers do
+the waiting, `events` and `aevents`; a run without events drains them.
 """
 
 from __future__ import annotations
@@ -31,16 +31,16 @@ from agentkit.turn import Observation, Step, ToolCall, Turn
 
 @dataclass(frozen=True, slots=True)
 class TurnRun:
-    """One turn under way.
+    """Runs one turn.
 
     Attributes:
         flow: The loop.
         record: Writes the turn to memory.
         toolbox: Runs the calls.
-        edge: Answers the questions to the model.
-        gate: Every call passes it before it runs; None where nobody wants to see calls.
-        hooks: The caller's hooks, None where there are none.
-        max_chars: Characters of one result the model is shown.
+        edge: Calls the model.
+        gate: Checks every call before it runs; None if no hook or approval is set.
+        hooks: The caller's hooks; None if there are none.
+        max_chars: Characters of one result that the model sees.
         config: LangChain config for model and tools.
         streamed: True to ask the model for a stream and yield its pieces; False to ask for whole replies.
     """
@@ -56,7 +56,7 @@ class TurnRun:
     streamed: bool
 
     def events(self) -> Generator[Event, None, Turn]:
-        """Run the turn to its end, yield what happens, return the turn."""
+        """Run the turn, yield its events, return the turn."""
         turn = self._steps()
         answer: Any = None
         while True:
@@ -78,7 +78,7 @@ class TurnRun:
                     yield wanted
 
     async def aevents(self) -> AsyncIterator[Event | Turn]:
-        """As `events`, without blocking the event loop; the turn comes last."""
+        """Do as `events` does, without blocking the event loop; the turn is yielded last."""
         turn = self._steps()
         answer: Any = None
         while True:
@@ -120,7 +120,7 @@ class TurnRun:
         return reply
 
     def _steps(self) -> Generator[Event | Ask | ToolCall | Act, Any, Turn]:
-        """Yield events and what the turn needs; return the turn.
+        """Yield events and requests; return the turn.
 
         An `Ask` is answered with the `Reply`, a `ToolCall` with the decision about it, an `Act` with its finished
         steps, an event with None.
@@ -138,7 +138,7 @@ class TurnRun:
             yield LimitReached(ask.limit)
         log.asked(ask)
         sent = ask if self.hooks is None else self.hooks.before_model(ask)
-        if isinstance(sent, Reply):  # it stands for a refusal, and passes by the other hooks
+        if isinstance(sent, Reply):  # a refusal, which skips the other hooks
             return sent
         reply = yield sent
         log.replied(reply)
@@ -154,7 +154,7 @@ class TurnRun:
         return steps
 
     def _finish(self, act: Act, done: list[Step], seen: Observation) -> Event:
-        """Add the next step of `act` to `done`, write it down, and return the event that tells of it."""
+        """Add the next step of `act` to `done`, store it, and return its event."""
         step, call = act.steps[len(done)], act.calls[len(done)]
         if note := act.notes.get(step.call_id):
             seen = seen.model_copy(update={"content": f"{seen.content}\n{note}"})
@@ -163,7 +163,7 @@ class TurnRun:
             try:
                 seen = self.hooks.after_tool(made, seen)
             except HookError:
-                # The call did run; what the hook was to take out of its result must not be stored.
+                # The call did run, but what the hook would have removed from its result must not be stored.
                 lost = Observation(content=prompts.withheld(step.tool), ok=False, error="failed")
                 self.record.results([finished(step, lost, None)])
                 raise

@@ -1,7 +1,7 @@
-"""`EventStream`: the events of `Agent.astream`, which notices when it is left by a bare ``break``.
+"""`EventStream`: the events of `Agent.astream`; detects that a bare ``break`` abandoned it.
 
-An asynchronous generator that is dropped is closed by the event loop a little later; until then its session is busy.
-The agent is told at once, so that the next run in the session can wait for that instead of being refused.
+The event loop closes an abandoned asynchronous generator a little later; until then its session is busy. The agent is
+notified at once, so that the next run in the session can wait instead of being refused.
 """
 
 from __future__ import annotations
@@ -15,28 +15,28 @@ class EventStream(AsyncIterator[Event]):
     """An asynchronous iterator over events, with ``aclose``."""
 
     def __init__(self, events: AsyncGenerator[Event, None], left: Callable[[], None]) -> None:
-        """Wrap a generator; `left` is called where the stream is dropped before its end."""
+        """Wrap a generator; `left` is called if the stream is abandoned before its end."""
         self._events = events
         self._left = left
         self._runs = False
 
     async def __anext__(self) -> Event:
-        """The next event."""
+        """Return the next event."""
         self._runs = True
         try:
             event = await self._events.__anext__()
         except BaseException:
             self._runs = False
             raise
-        self._runs = not isinstance(event, TurnFinished)  # with the last event the session is free
+        self._runs = not isinstance(event, TurnFinished)  # after the last event the session is free
         return event
 
     async def aclose(self) -> None:
-        """Leave it: the model call is closed, and the session is free when this returns."""
+        """Close the stream: the model call is closed, and the session is free when this returns."""
         self._runs = False
         await self._events.aclose()
 
     def __del__(self) -> None:
-        """Say so where it is dropped on the way."""
+        """Notify the agent if the stream is abandoned before its end."""
         if self._runs:
             self._left()

@@ -1,7 +1,6 @@
 """`Hooks`: functions of the caller's that see what an agent does, may change it, and may refuse it.
 
-The loop knows nothing of them; whoever drives it calls them around the model and the tools. Without hooks none of
-this runs.
+The loop knows nothing of them; its driver calls them around the model and the tools.
 """
 
 from __future__ import annotations
@@ -24,11 +23,11 @@ from agentkit.turn import Observation, ToolCall, Turn
 
 @dataclass(frozen=True, slots=True)
 class Refuse:
-    """What a hook returns to refuse.
+    """A refusal, as a hook returns it.
 
     Attributes:
-        reason: From `before_tool` it is what the model reads; from `before_model` and `after_model` it becomes the
-            turn's output, and the turn ends with the stop reason ``refused``.
+        reason: From `before_tool`, the text the model reads; from `before_model` and `after_model`, the turn's output,
+            and the turn ends with the stop reason ``refused``.
     """
 
     reason: str
@@ -36,23 +35,23 @@ class Refuse:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Hooks:
-    """Functions called around the model and the tools; each may be left out, and None as a result changes nothing.
+    """Functions called around the model and the tools; all are optional, and a None result changes nothing.
 
     They are plain functions, called on the thread or the event loop that runs the agent, so they should be quick. The
-    last argument is always the session. One that raises ends the run with a `HookError` that names it; the steps so
-    far are kept, as after any error.
+    last argument is always the session. If one raises, the run ends with a `HookError` that names it; the steps so far
+    are kept, as after any error.
 
     Attributes:
-        before_model: Gets the messages about to be sent; may return others (for this request only: the next one
-            starts from the agent's own again), or `Refuse`.
-        after_model: Gets the reply; may return another one, or `Refuse`. In a stream its deltas have been told.
-        before_tool: Gets a call about to run, before anybody is asked to approve it; may return one with other
-            arguments, or `Refuse`. A call whose arguments a person edited is seen once more.
-        after_tool: Gets a call and what came of it, before it is stored or shown; may return another observation.
-        on_turn: Gets the turn once it is over and stored, also one that was paused; not one that was broken off.
+        before_model: Gets the messages about to be sent; may return other messages, for this request only, or `Refuse`.
+        after_model: Gets the reply; may return another one, or `Refuse`. In a stream its deltas have already been
+            yielded.
+        before_tool: Gets a call about to run, before a person is asked to approve it; may return it with other
+            arguments, or `Refuse`. It gets the call again if a person edits its arguments.
+        after_tool: Gets a call and its observation, before it is stored or shown; may return another observation.
+        on_turn: Gets the turn after it is stored, finished or paused; it is not called for interrupted turns.
 
     Raises:
-        ConfigError: One that cannot be called, or a coroutine function.
+        ConfigError: A hook cannot be called, or is a coroutine function.
     """
 
     before_model: Callable[[Sequence[BaseMessage], str], Sequence[BaseMessage] | Refuse | None] | None = None
@@ -62,7 +61,7 @@ class Hooks:
     on_turn: Callable[[Turn, str], object] | None = None
 
     def __post_init__(self) -> None:
-        """Check that they can be called."""
+        """Check that the hooks are plain functions."""
         for field in fields(self):
             hook = getattr(self, field.name)
             if hook is not None and (not callable(hook) or inspect.iscoroutinefunction(hook)):
@@ -70,19 +69,19 @@ class Hooks:
 
 
 class HookChain:
-    """The hooks of one run, in the order they were given, each on what the one before it made."""
+    """The hooks of one run, in the order given; each gets the result of the one before it."""
 
     def __init__(self, hooks: Sequence[Hooks], session: str) -> None:
-        """Bind them to a session."""
+        """Bind the hooks to a session."""
         self._hooks = hooks
         self._session = session
 
     def before_model(self, ask: Ask) -> Ask | Reply:
-        """What to send, or the reply that stands for a refusal.
+        """Return the request to send, or a reply for a refusal.
 
         Raises:
-            HookError: A hook raised, or gave something else back.
-            HistoryError: The messages a hook made could not be sent.
+            HookError: A hook raised, or returned a value of the wrong type.
+            HistoryError: The messages of a hook break a rule of the v2 API.
         """
         messages: Sequence[BaseMessage] = ask.messages
         for hook in self._of("before_model"):
@@ -99,10 +98,10 @@ class HookChain:
         return replace(ask, messages=list(messages))
 
     def after_model(self, reply: Reply) -> Reply:
-        """The reply the agent goes on with.
+        """Return the reply the agent continues with.
 
         Raises:
-            HookError: A hook raised, or gave something else back.
+            HookError: A hook raised, or returned a value of the wrong type.
         """
         for hook in self._of("after_model"):
             found = self._call("after_model", hook, reply)
@@ -115,13 +114,13 @@ class HookChain:
         return reply
 
     def before_tool(self, call: ToolCall) -> ToolCall | Refuse:
-        """The call to make, or the refusal.
+        """Return the call to make, or a refusal.
 
         Raises:
-            HookError: A hook raised, or gave something else back.
+            HookError: A hook raised, or returned a value of the wrong type.
         """
         for hook in self._of("before_tool"):
-            # A copy: what runs must be what is written down, so a change counts only where it is given back.
+            # A copy: the call that runs must be the one stored, so a change counts only if it is returned.
             found = self._call("before_tool", hook, deepcopy(call))
             if isinstance(found, Refuse):
                 return Refuse(str(found.reason))
@@ -134,10 +133,10 @@ class HookChain:
         return call
 
     def after_tool(self, call: ToolCall, seen: Observation) -> Observation:
-        """The observation to store and to show.
+        """Return the observation to store and to show.
 
         Raises:
-            HookError: A hook raised, or gave something else back.
+            HookError: A hook raised, or returned a value of the wrong type.
         """
         for hook in self._of("after_tool"):
             found = self._call("after_tool", hook, deepcopy(call), seen)
@@ -148,7 +147,7 @@ class HookChain:
         return seen
 
     def on_turn(self, turn: Turn) -> None:
-        """Tell of the turn.
+        """Call the hooks with the turn.
 
         Raises:
             HookError: A hook raised.
@@ -165,15 +164,15 @@ class HookChain:
         except Exception as error:
             raise HookError(
                 f"The hook {kind} ({_name(hook)}) raised {type(error).__name__}: {shorten(error, 300)}. "
-                "Next: mend the hook; the steps so far are kept."
+                "Next: fix the hook; the steps so far are kept."
             ) from error
 
 
 def checked_hooks(given: Hooks | Sequence[Hooks]) -> tuple[Hooks, ...]:
-    """The hooks of an agent, as it was given them.
+    """Return the hooks given to an agent as a tuple.
 
     Raises:
-        ConfigError: Something that is no `Hooks`.
+        ConfigError: One is no `Hooks`.
     """
     hooks = (given,) if isinstance(given, Hooks) else given
     if not isinstance(hooks, Sequence) or not all(isinstance(one, Hooks) for one in hooks):
@@ -187,7 +186,7 @@ def _refusal(refuse: Refuse) -> Reply:
 
 
 def _synced(before: Reply, after: Reply) -> Reply:
-    """`after` with the message that goes back to the model, and the citations, as its text and calls are now."""
+    """Return `after` with its message and citations adapted to its text and calls."""
     if after.message is not before.message:
         return after
     changes: dict[str, Any] = {}

@@ -1,4 +1,4 @@
-"""One call of an agent, checked: from what the caller gave to what a run needs, and from a turn back to a dict."""
+"""Checks the arguments of a run, prepares its config, and turns its result into a dict."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ class Request:
     """One call of an agent.
 
     Attributes:
-        question: What the user asks; "" where a turn is resumed, which has it.
+        question: The user's question; "" if a turn is resumed.
         session: The session.
         system: The system message; "" for none.
-        history: Messages instead of the replay of memory, None for the replay.
-        named_session: Whether the caller named the session, so that there may be something to replay.
-        resume: What is resumed, None for a new turn.
+        history: Messages instead of the replay of memory; None for the replay.
+        named_session: True if the caller named the session, so that there may be turns to replay.
+        resume: The `Resume` of the caller; None for a new turn.
     """
 
     question: str
@@ -42,31 +42,31 @@ class Request:
 
     @property
     def shown(self) -> dict[str, Any]:
-        """What traces show as the input."""
+        """Return the input as traces show it."""
         return {"input": self.question} if self.resume is None else {"resume": self.session}
 
 
 def request_of(
     input: Any, session: str | None, config: RunnableConfig | None, *, system: str, new_session: Callable[[], str]
 ) -> Request:
-    """What the caller wants.
+    """Return the checked request of a caller.
 
     Args:
         input: A question, a dict with ``input``, or a `Resume`.
-        session: The session, which goes before the one in `config`.
+        session: The session; it overrides the one in `config`.
         config: LangChain config.
-        system: The system message where the input names none.
-        new_session: Makes the id of a session nobody named.
+        system: The system message if the input has none.
+        new_session: Returns the id of a new session if the caller gives none.
 
     Raises:
-        InputError: No question, or keys of the wrong type; a `Resume` without a session.
+        InputError: There is no question, a key has the wrong type, or a `Resume` comes without a session.
         SessionError: An impossible session name.
     """
     if session is None and config is not None:
         session = (config.get("configurable") or {}).get("session")
     if isinstance(input, Resume):
         if session is None:
-            raise InputError("Resume(...) needs the session to go on with: give session=..., or name it in the config.")
+            raise InputError("Resume(...) needs the session to continue: give session=..., or name it in the config.")
         return Request("", check_session(session), system, None, True, input)
     fields: Mapping[str, Any] = {"input": input} if isinstance(input, str) else input
     if not isinstance(fields, Mapping) or "input" not in fields:
@@ -75,7 +75,7 @@ def request_of(
     if not isinstance(question, str) or not question.strip():
         raise InputError(f"The question is {shorten(repr(question))}: ask something, as text.")
     if preamble is not None and not isinstance(preamble, str):
-        raise InputError(f"The preamble is {shorten(repr(preamble))}: give text, or leave it out.")
+        raise InputError(f"The preamble is {shorten(repr(preamble))}: give text, or omit it.")
     return Request(
         question=clean(question),
         session=check_session(new_session() if session is None else session),
@@ -86,7 +86,7 @@ def request_of(
 
 
 def with_session(config: RunnableConfig | None, session: str) -> RunnableConfig:
-    """The config under which model and tools are called: the caller's, with the session in it."""
+    """Return the config for calls of model and tools: the caller's, with the session added."""
     whole = ensure_config(config)
     whole["configurable"] = {**whole.get("configurable", {}), "session": session}
     whole.setdefault("run_name", "agentkit")
@@ -94,39 +94,39 @@ def with_session(config: RunnableConfig | None, session: str) -> RunnableConfig:
 
 
 def unwatched(config: RunnableConfig, given: RunnableConfig | None) -> RunnableConfig:
-    """The config where nobody is watching: what the caller gave, and no defaults, which cost 70 us a step."""
+    """Return the config for a run without callbacks: no defaults, which would cost 70 us a step."""
     own: Any = {key: value for key, value in (given or {}).items() if key != "callbacks"}
     own["configurable"] = config.get("configurable", {})
     return cast("RunnableConfig", own)
 
 
 def refuse_kwargs(call: str, kwargs: Mapping[str, Any]) -> None:
-    """Say that a call takes no more arguments.
+    """Refuse unknown arguments.
 
     Raises:
-        InputError: There are some.
+        InputError: There are unknown arguments.
     """
     if kwargs:
         raise InputError(f"{call} takes no {', '.join(sorted(kwargs))}: put settings on the Agent or its model.")
 
 
 def refuse_running_loop(call: str = "run()", instead: str = "await agent.arun(...)") -> None:
-    """Say that a call would block the event loop.
+    """Refuse a call that would block the event loop.
 
     Raises:
-        InputError: One is running here.
+        InputError: An event loop is running here.
     """
     try:
         asyncio.get_running_loop()
     except RuntimeError:
         return
     if "IPython" in sys.modules and sys.modules["IPython"].get_ipython() is not None:
-        return  # a notebook cell runs inside a loop of its own, and blocking it harms nobody
+        return  # a notebook cell runs inside an event loop, and blocking that one does no harm
     raise InputError(f"{call} would block the event loop that is running here: use `{instead}`.")
 
 
 def as_dict(input: Any, turn: Turn) -> dict[str, Any]:
-    """A turn the way LangChain's AgentExecutor returns it, with the input's own keys."""
+    """Return a turn as the dict of LangChain's AgentExecutor, with the keys of the input."""
     given = dict(input) if isinstance(input, Mapping) else {"input": turn.input}
     steps = [
         (

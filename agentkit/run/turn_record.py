@@ -1,4 +1,4 @@
-"""`TurnRecord`: a running turn as it is written to memory. `NoMemory` stands in where the agent has none."""
+"""`TurnRecord`: writes a running turn to memory. `NoMemory` replaces the memory if the agent has none."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ if TYPE_CHECKING:
 
 
 class NoMemory:
-    """What the executor uses of a `Memory`, doing nothing."""
+    """A memory that stores and replays nothing."""
 
     def begin(self, session: str, question: str, *, condense: object = None) -> UnstoredTurn:
-        """Return a turn that is written nowhere."""
+        """Return a turn that is not stored."""
         return UnstoredTurn(session)
 
     def resume(self, session: str, *, condense: object = None) -> NoReturn:
-        """Refuse.
+        """Refuse to resume.
 
         Raises:
-            ConfigError: Always: there are no stored steps.
+            ConfigError: Always, as there are no stored steps.
         """
         raise ConfigError("resume needs the steps that were stored: give the agent a memory, as in Memory('a.db').")
 
@@ -42,10 +42,10 @@ class NoMemory:
 
 
 class UnstoredTurn:
-    """What the executor uses of an `OpenTurn`, writing nothing."""
+    """An open turn that is not stored."""
 
     def __init__(self, session: str) -> None:
-        """Remember the session, which the finished turn carries."""
+        """Keep the session for the finished turn."""
         self._session = session
 
     def calls(self, steps: Sequence[Step]) -> None:
@@ -68,22 +68,22 @@ class TurnRecord:
     """Writes a running turn to memory.
 
     Attributes:
-        question: What was asked.
+        question: The question.
         so_far: The steps of a resumed turn, each with a result.
-        decisions: What was decided about those that wait, by call id.
+        decisions: The decisions on calls that wait for approval, by call id.
     """
 
     def __init__(self, memory: Memory | NoMemory, request: Request, condense: Mapping[str, Any]) -> None:
-        """Open a new turn, or open the unfinished one again that is resumed.
+        """Open a new turn, or reopen the unfinished one.
 
         Args:
-            memory: Where turns are kept.
-            request: What the caller asked for.
+            memory: Stores the turn.
+            request: The request of the caller.
             condense: `ToolPolicy.condense` by tool name.
 
         Raises:
             ConfigError: There is no memory to resume from.
-            InputError: There is nothing to resume, or a decision fits no pending call.
+            InputError: There is no turn to resume, or a decision fits no pending call.
             SessionError: There is no such session to resume.
             SessionBusyError: The session is running.
             StoreError: Memory cannot be used.
@@ -112,11 +112,11 @@ class TurnRecord:
         self.so_far = tuple(told.get(step.call_id, step) for step in turn.steps)
 
     def calls(self, steps: Sequence[Step]) -> None:
-        """Write calls down before they run."""
+        """Store calls before they run."""
         self._open.calls(steps)
 
     def results(self, steps: Sequence[Step]) -> None:
-        """Write down the results of calls."""
+        """Store the results of calls."""
         self._open.results(steps)
 
     def finish(self, turn: Turn) -> Turn:

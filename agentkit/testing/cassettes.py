@@ -83,7 +83,7 @@ def use_cassette(
         mode: ``replay``: nothing leaves this machine. ``record``: the file is written again, from the API where
             COHERE_API_KEY is set, otherwise from `script`. ``auto``: call the API where COHERE_API_KEY is set,
             otherwise replay; inside another cassette, that one is used.
-        script: Replies for a `CohereServer` that stands in for the API while recording without a key.
+        script: Replies for a `CohereServer` that replaces the API while recording without a key.
         follows: Which documented transcript the script follows; written into the file.
 
     Raises:

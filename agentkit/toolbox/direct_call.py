@@ -1,9 +1,9 @@
-"""Calling a plain function tool without LangChain's per-call machinery, where nobody is watching.
+"""Calls a plain function tool without LangChain's per-call overhead, if there are no callbacks.
 
-``BaseTool.invoke`` builds a callback manager and inspects the function's signature on every call, which takes
-longer than most tools and twice as long as the rest of a step. None of it has an effect for a plain function
-tool without callbacks; so such a tool is recognised once, and then its arguments are validated and its
-function called. Every other tool, and every tool in a run with callbacks or tracing, goes through LangChain.
+``BaseTool.invoke`` builds a callback manager and inspects the function's signature on every call, which takes longer
+than most tools and twice as long as the rest of a step. It has no effect on a plain function tool without callbacks, so
+for such a tool the arguments are validated and the function is called directly. Every other tool, and every tool in a
+run with callbacks or tracing, is called through LangChain.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ from pydantic import BaseModel
 DirectCall = Callable[[dict[str, Any], RunnableConfig], Any]
 
 _RESERVED = frozenset({"config", "run_manager", "callbacks", "args", "kwargs"})
-"""Names LangChain treats in ways of its own."""
+"""Argument names that LangChain treats specially."""
 
 
 def direct_call(tool: BaseTool) -> DirectCall | None:
-    """What ``tool.invoke(arguments, config)`` does without callbacks, as a function; None if it is no plain tool."""
+    """Return a function equal to ``tool.invoke`` without callbacks; None if `tool` is not a plain function tool."""
     schema = tool.args_schema
     if (
         type(tool) is not StructuredTool
@@ -46,7 +46,7 @@ def direct_call(tool: BaseTool) -> DirectCall | None:
 
 
 def _takes_just(tool: StructuredTool, schema: type[BaseModel]) -> bool:
-    """Whether the function takes the schema's fields by name and nothing LangChain would put in."""
+    """True if the function takes the schema's fields by name, and nothing that LangChain injects."""
     offered = tool.tool_call_schema
     if not (
         isinstance(offered, type)

@@ -1,8 +1,8 @@
-"""What is kept of the results of a turn, found before anything of it is written.
+"""Condenses the results of a turn, before the turn is stored.
 
-Condensing runs the tools' own code (`ToolPolicy.condense`), which may be slow, may raise, and may use this very
-memory: so it runs once for each step, and never inside a transaction of the database. One that raises, or gives no
-mapping, costs the turn nothing: memory then reads the result itself.
+Condensing runs the tools' own code (`ToolPolicy.condense`), which may be slow, may raise, and may use this same memory:
+so it runs once for each step, and never inside a database transaction. If it raises or returns no mapping, memory reads
+the result itself.
 """
 
 from __future__ import annotations
@@ -22,19 +22,19 @@ from agentkit.turn import Step, Turn
 Condense = Callable[[Step], Mapping[str, Any]]
 
 MAX_FACTS_CHARS = 20_000
-"""Of longer facts the object keeps part, by whole rows; several times what any replay shows of a result, so that the
-newest turn can be shown whole (`Memory(newest_chars=...)`), and little enough that 50 objects are read in 10 ms."""
+"""Longer facts are cut by whole rows. This is several times the length any replay shows of a result, so that the newest
+turn can be shown whole (`Memory(newest_chars=...)`), and short enough that 50 objects are read in 10 ms."""
 
-# What a failed step leaves behind; the rest of what its tool says of it is its failure.
+# Facts a failed step keeps; its tool's other facts only describe the failure.
 _LEFT_BEHIND = ("variables", "files", "lost")
 
 
 @dataclass(frozen=True, slots=True)
 class Kept:
-    """What is kept of one result.
+    """The condensed form of one result.
 
     Attributes:
-        facts: Its values, JSON-ready; empty where there are none.
+        facts: Its values, JSON-ready; empty if there are none.
         text: The result as the tool printed it, if that is shorter than its values as JSON: a table, for one.
     """
 
@@ -44,22 +44,22 @@ class Kept:
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """A turn as it may be stored, and what is kept of the result of each of its steps."""
+    """A turn ready to be stored, with the condensed result of each step."""
 
     turn: Turn
     facts: tuple[Kept, ...]
 
 
 def prepare(turn: Turn, condense: Mapping[str, Condense], redact: Redact | None = None) -> Prepared:
-    """Run all code of others, so that writing the turn runs none.
+    """Run all code of the user and the tools, so that storing the turn runs none.
 
     Args:
         turn: The turn.
-        condense: How single tools condense their steps, by tool name.
-        redact: Changes every text before it is written; None leaves them.
+        condense: How particular tools condense their steps, by tool name.
+        redact: Returns a text redacted, before it is stored; None changes nothing.
 
     Raises:
-        ConfigError: `redact` raised, or gave no text.
+        ConfigError: `redact` raised, or returned no text.
     """
     turn = storable(turn)
     if redact is not None:
@@ -68,7 +68,7 @@ def prepare(turn: Turn, condense: Mapping[str, Condense], redact: Redact | None 
 
 
 def all_facts(turn: Turn, condense: Mapping[str, Condense], redact: Redact | None = None) -> tuple[Kept, ...]:
-    """Return what is kept of the result of each step of a turn."""
+    """Return the condensed result of each step of a turn."""
     return tuple(_kept(step, condense.get(step.tool), redact) for step in turn.steps)
 
 
@@ -98,7 +98,7 @@ def _offered(step: Step, own: Condense | None) -> dict[str, Any] | None:
 def _read(step: Step) -> dict[str, Any]:
     try:
         return dict(json_ready(default_facts(step)))
-    except Exception:  # a text that cannot be read as anything is still a text
+    except Exception:  # a text in no known format is kept as text
         return {"result": shorten(step.observation, MAX_FACTS_CHARS)}
 
 

@@ -1,4 +1,4 @@
-"""What a result is, as JSON: typed values as they are, texts as the tree they spell, anything else as text."""
+"""Reads a result as JSON: typed values unchanged, texts in a known format as a tree, anything else as text."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from agentkit.turn import Step
 
 
 def default_facts(step: Step) -> dict[str, Any]:
-    """Return the facts of a step whose tool says nothing about it: a mapping as it is, all else as ``result``.
+    """Return the facts of a step whose tool gives none: a mapping unchanged, anything else as ``result``.
 
-    A mapping that could be taken for that, with ``result`` as its only key, is wrapped once more.
+    A mapping with ``result`` as its only key is wrapped too, to tell the two apart.
     """
     value = _typed(None if step.result is None else step.result.value)
     if value is None:
@@ -25,7 +25,7 @@ def default_facts(step: Step) -> dict[str, Any]:
 
 
 def _typed(value: Any) -> Any:
-    """Return a table or an array as JSON, read from the value itself and not from its print; None for all else."""
+    """Return a table or an array as JSON, read from the value and not from its text; None for anything else."""
     pandas, numpy = sys.modules.get("pandas"), sys.modules.get("numpy")
     if pandas is not None and isinstance(value, pandas.DataFrame):
         table = value if isinstance(value.index, pandas.RangeIndex) else value.reset_index()
@@ -38,6 +38,6 @@ def _typed(value: Any) -> Any:
 
 
 def _scalar(value: Any) -> Any:
-    """Return what a cell holds without its array type; a missing value is None."""
+    """Return the value of a cell without its array type; a missing value is None."""
     value = value.item() if hasattr(value, "item") and callable(value.item) else value
     return None if value != value else value

@@ -13,25 +13,25 @@ from agentkit.memory.objects import MAX_LINE_CHARS, Action, MemoryObject
 from agentkit.turn import Step, Turn
 
 MAX_ARGUMENT_CHARS = 8000
-"""Of a longer argument, as JSON, the object keeps part and says how much; the stored step keeps all of it."""
+"""A longer argument, as JSON, is cut and the cut is counted; the stored step keeps all of it."""
 MAX_INPUT_CHARS = 24_000
-"""Arguments behind the place where all of them together reach this are counted only."""
+"""After the arguments together reach this length, further ones are only counted."""
 MAX_KEY_CHARS = 200
 
 
 def summarise(turn: Turn, condense: Mapping[str, Condense] | None = None) -> MemoryObject:
-    """Condense a turn without a model.
+    """Return the memory object of a turn, made without a model.
 
     Args:
         turn: The turn, with its session and number.
-        condense: How single tools condense their steps (`ToolPolicy.condense`), by tool name. Without, a step
-            keeps the facts its result offers, else memory's own reading of the text.
+        condense: How particular tools condense their steps (`ToolPolicy.condense`), by tool name. For other tools a
+            step keeps the facts of its result, or else memory reads the text.
     """
     return with_facts(turn, all_facts(turn, condense or {}))
 
 
 def with_facts(turn: Turn, kept: Sequence[Kept]) -> MemoryObject:
-    """Return the object of a turn of whose results this is kept, in the order of its steps."""
+    """Return the memory object of a turn, given the condensed results in the order of its steps."""
     facts = [one.facts for one in kept]
     actions = tuple(
         _action(f"t{turn.number}.s{place}", step, found)
@@ -64,7 +64,7 @@ def _action(reference: str, step: Step, kept: Kept) -> Action:
 
 
 def _bounded(arguments: dict[str, Any]) -> dict[str, Any]:
-    """Arguments as they are, unless they are so long that nobody would want to be shown them."""
+    """Return the arguments, the long ones cut."""
     kept: dict[str, Any] = {}
     room = MAX_INPUT_CHARS
     for key, value in arguments.items():
@@ -89,13 +89,13 @@ def _size(value: Any) -> int:
 
 
 def _last_line(text: str) -> str:
-    """Of a traceback the last line says what went wrong; of anything else the whole of it does."""
+    """Return the last line of a traceback; any other error text whole, on one line."""
     lines = [line for line in text.strip().splitlines() if line.strip()]
     return lines[-1] if lines and lines[0].startswith("Traceback") else " ".join(lines)
 
 
 def _variables(facts: Iterable[Mapping[str, Any]]) -> tuple[dict[str, Any], ...]:
-    """Names set or changed in the turn and still there at its end, as the tools described them."""
+    """Return the variables set or changed in the turn that exist at its end, as the tools described them."""
     live: dict[str, dict[str, Any]] = {}
     for found in facts:
         for name in _listed(found.get("lost")):
@@ -107,7 +107,7 @@ def _variables(facts: Iterable[Mapping[str, Any]]) -> tuple[dict[str, Any], ...]
 
 
 def _files(steps: Iterable[Step], facts: Iterable[Mapping[str, Any]]) -> tuple[str, ...]:
-    """Names of the files the turn wrote, in the order of their first writing."""
+    """Return the names of the files the turn wrote, in the order first written."""
     names: dict[str, None] = {}
     for step, found in zip(steps, facts, strict=True):
         names |= dict.fromkeys(file for file in _listed(found.get("files")) if isinstance(file, str))

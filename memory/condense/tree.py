@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 CUT = "…"
-"""Stands wherever something is cut or referred to, and nowhere else."""
+"""Marks every cut and every reference, and nothing else."""
 
 Named = Callable[[str], bool]
 """True if a value must stay because the question or the answer names it."""
@@ -28,18 +28,18 @@ def compact(value: object) -> str:
 
 @dataclass(slots=True)
 class Node:
-    """A value to be written.
+    """A value to be written, as a tree.
 
     Attributes:
         kind: ``"leaf"`` is a scalar, ``"record"`` a mapping, ``"list"`` a list.
-        value: What a leaf is.
-        items: What a record or a list holds.
+        value: The scalar of a leaf.
+        items: The items of a record or a list.
         key: Its key in the record around it.
         shared: Fields that all rows of a list share, written once.
         name: The key and the value that identify a row.
-        states: What the ledger learns when it is written.
-        size: Characters it takes.
-        cut: True if less than the whole of it is written.
+        states: Statements the ledger records when this is written.
+        size: Its length in characters.
+        cut: True if part of it is omitted.
     """
 
     kind: Literal["leaf", "record", "list"]
@@ -92,20 +92,20 @@ def row_key(rows: Sequence[Any]) -> str | None:
 
 
 def shared_fields(rows: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Return the keys that all of several rows have with the same value."""
+    """Return the keys that have the same value in all rows."""
     if len(rows) < 2:
         return []
     return [k for k, v in rows[0].items() if all(k in row and row[k] == v and type(row[k]) is type(v) for row in rows)]
 
 
 def fit(node: Node, room: int, named: Named = lambda _: False, rows_room: int | None = None) -> None:
-    """Cut a node until it takes about `room` characters; what was cut stays in `hidden`.
+    """Cut a node until it takes about `room` characters; cut items move to `hidden`.
 
     Args:
         node: The node.
         room: Characters.
-        named: Tells the rows that must stay.
-        rows_room: Characters of the rows of each list that are not named; None for as many as there are.
+        named: True for a value whose row must stay.
+        rows_room: Characters for the other rows of each list; None for no limit.
     """
     if rows_room is not None and node.kind == "record" and not _is_mapping_of_rows(node):
         for item in node.items:
@@ -131,7 +131,7 @@ def _is_mapping_of_rows(node: Node) -> bool:
 
 
 def _fit_rows(node: Node, room: int, named: Named) -> None:
-    """Keep the rows that are named, then the first ones, each whole; at least one."""
+    """Keep the named rows, then the first others, each whole; at least one."""
     first = [item for item in node.items if item.name is not None and named(str(item.name[1]))]
     chosen = set(map(id, first))
     kept: set[int] = set()
@@ -148,7 +148,7 @@ def _fit_rows(node: Node, room: int, named: Named) -> None:
 
 
 def _fit_fields(node: Node, room: int, named: Named) -> None:
-    """Give each field an equal share, and what short ones do not need to the long ones."""
+    """Give each field an equal share of the room; long fields also get what short ones do not need."""
     left = room - sum(len(compact(item.key)) + 2 for item in node.items)
     for rest, item in zip(range(len(node.items), 0, -1), sorted(node.items, key=lambda item: item.size), strict=True):
         fit(item, max(left // rest, MIN_FIELD_CHARS), named)
@@ -161,24 +161,24 @@ def _fit_fields(node: Node, room: int, named: Named) -> None:
 
 
 HEAD = 0.67
-"""Share of a cut text that is its beginning; 0.5 and 0.9 differ by less than a point of recall."""
+"""Share of a cut text taken from its beginning; 0.5 and 0.9 differ by less than a point of recall."""
 MIN_FIELD_CHARS = 40
-"""A field is cut to no less: chosen by hand, about a mark and a few words."""
+"""Least length of a cut field; chosen by hand: a mark and a few words."""
 
 
 def cut_text(text: str, room: int) -> str:
-    """Return the first and the last lines of a text, about `room` characters, with a count of those between."""
+    """Return the first and last lines of a text, about `room` characters, with a count of the omitted lines."""
     if len(text) <= room:
         return text
     lines = text.split("\n")
     head, tail = _lines_within(lines, int(room * HEAD)), _lines_within(lines[::-1], int(room * (1 - HEAD)))
-    if head == 0:  # a line that is too long by itself
+    if head == 0:  # a single line that is too long
         return f"{_words(text, int(room * HEAD))} {CUT} {_words(text[::-1], int(room * (1 - HEAD)))[::-1]}".strip()
     return _joined(lines, {*range(head), *range(len(lines) - tail, len(lines))})
 
 
 def _joined(lines: list[str], kept: set[int]) -> str:
-    """Return the lines that are kept, a count in the place of those between."""
+    """Return the kept lines, with a count in place of the omitted ones."""
     out: list[str] = []
     gap = 0
     for n, line in enumerate(lines):
@@ -202,7 +202,7 @@ def _lines_within(lines: Iterable[str], room: int) -> int:
 
 
 def _words(text: str, room: int) -> str:
-    """Return the beginning of a text up to the end of a word."""
+    """Return the beginning of a text, ending at the end of a word."""
     if len(text) <= room or _WORD_ENDS.match(text, room):
         return text[:room]
     end = max(text.rfind(" ", 0, room), text.rfind("\n", 0, room), text.rfind("\t", 0, room))
@@ -210,7 +210,7 @@ def _words(text: str, room: int) -> str:
 
 
 def write(node: Node) -> str:
-    """Return a node as compact JSON, with counts and identifiers of what was cut from it."""
+    """Return a node as compact JSON, with counts and identifiers of the cut rows."""
     if node.kind == "leaf":
         return compact(node.value)
     cut = _cut_rows(node) if node.hidden else None
@@ -226,7 +226,7 @@ def write(node: Node) -> str:
 
 
 def _cut_rows(node: Node) -> Any:
-    """Return what stands for the rows that were cut: their count, and their identifiers if they have any."""
+    """Return the text for the cut rows: their count, and their identifiers if they have any."""
     names = [item.name[1] for item in node.hidden if item.name is not None]
     count = f"{CUT} {len(node.hidden)} more"
     if not names or node.hidden[0].name is None:
@@ -235,7 +235,7 @@ def _cut_rows(node: Node) -> Any:
 
 
 def some(names: list[Any]) -> list[Any]:
-    """Return identifiers as far as they take `MAX_NAMES_CHARS`, and a mark if some are left."""
+    """Return the first identifiers, up to `MAX_NAMES_CHARS`, and a mark if some are omitted."""
     kept: list[Any] = []
     room = MAX_NAMES_CHARS
     for name in names:
@@ -251,7 +251,7 @@ MAX_NAMES_CHARS = 200
 
 
 def walk(node: Node) -> Iterator[tuple[Node, bool]]:
-    """Yield every node of a tree, and True if it is written whole as far as its own value goes."""
+    """Yield every node of a tree, with True if its own value is written whole."""
     stack = [(node, True)]
     while stack:
         here, is_shown = stack.pop()
@@ -263,7 +263,7 @@ def walk(node: Node) -> Iterator[tuple[Node, bool]]:
 
 
 def values_of(value: Any, key: str = "") -> Iterator[tuple[str, Any]]:
-    """Yield each scalar of a JSON value under the key nearest to it."""
+    """Yield each scalar of a JSON value with the nearest key."""
     if isinstance(value, dict):
         for inner_key, inner in value.items():
             yield from values_of(inner, inner_key)

@@ -1,4 +1,4 @@
-"""Measures on your own sessions how much of what later calls needed a memory keeps."""
+"""Measures, on your own sessions, the share of the values later calls needed that memory keeps."""
 
 from __future__ import annotations
 

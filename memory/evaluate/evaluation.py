@@ -1,4 +1,4 @@
-"""Measures on your own sessions how much of what later calls needed memory keeps, and for how many tokens."""
+"""Measures, on your own sessions, the share of the values later calls needed that memory keeps, and its tokens."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ LEAST_BUDGET = 50
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Row:
-    """The result of one way to remember.
+    """The result of one way to remember, a memory or a baseline.
 
     Attributes:
         name: The way to remember.

@@ -1,1 +1,1 @@
-"""What the result of a tool is written in: JSON, Python, YAML, XML, tables, keyed lines."""
+"""The formats of tool results: JSON, Python, YAML, XML, tables, keyed lines."""

@@ -1,4 +1,4 @@
-"""What a result is, whatever it is written in: JSON, Python's spelling, XML, tables, keyed lines, or these in prose."""
+"""Detects the format of a result: JSON, Python, XML, YAML, tables, keyed lines, or one of these in prose."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ _SIGN = re.compile(r"^\s*[-*+] |[\n{\[(<:=|\t]")
 
 
 def read(text: str) -> Any:
-    """The tree or the rows that a text spells; None where it is prose, code, or nothing.
+    """Return the tree or the rows of a text; None if it is prose, code, or empty.
 
-    JSON within a text that is JSON is read as well, and so are the blocks of text a tool server wraps its result in.
+    JSON inside a JSON text is read too, and so are the text blocks in which a tool server wraps its result.
     """
     text = text.strip("\n")
     if not _SIGN.search(text):
@@ -57,7 +57,7 @@ def _json(text: str) -> Any:
 
 
 def _json_lines(text: str) -> dict[str, Any] | None:
-    """The mappings of JSON Lines; None where a line is something else."""
+    """Return the mappings of JSON Lines; None if a line is something else."""
     lines = text.splitlines()
     if len(lines) < 2 or len(text) > MAX_JSON_CHARS or not all(line[:1] == "{" and line[-1:] == "}" for line in lines):
         return None
@@ -68,7 +68,7 @@ def _json_lines(text: str) -> dict[str, Any] | None:
 
 
 def _opened(value: Any, depth: int = 0) -> Any:
-    """A tree whose texts are JSON themselves, or blocks of text, as the tree these spell."""
+    """Return a tree in which texts that are JSON, and text blocks, are replaced by their trees."""
     if depth >= MAX_DEPTH or not isinstance(value, (str, dict, list)):
         return value
     if isinstance(value, str):
@@ -83,7 +83,7 @@ def _opened(value: Any, depth: int = 0) -> Any:
 
 
 def _is_block(item: Any) -> bool:
-    """Whether it is a text as MCP and chat APIs wrap it."""
+    """True if the item is a text block of MCP or a chat API."""
     return isinstance(item, dict) and item.get("type") == "text" and isinstance(item.get("text"), str)
 
 
@@ -93,7 +93,7 @@ def _read_or_text(text: str) -> Any:
 
 
 def _within(text: str) -> dict[str, Any] | None:
-    """Return the one tree in a text of which it is the most, and what is said around it."""
+    """Return the one tree that makes up most of a text, and the text around it."""
     text = text.strip()
     fences = list(_FENCED.finditer(text))
     if fences:
@@ -116,7 +116,7 @@ def _within(text: str) -> dict[str, Any] | None:
 
 
 def _tree_in(text: str) -> tuple[int, int, Any] | None:
-    """The first tree of several values in a text, and where it begins and ends."""
+    """Return the first tree with several values in a text: its start, its end, and the tree."""
     decoder = json.JSONDecoder()
     for tries, match in enumerate(_OPENING.finditer(text, 0, MAX_JSON_CHARS)):
         if tries == _TRIES or 2 * match.start() > len(text):

@@ -1,4 +1,4 @@
-"""XML as the tree it is."""
+"""Reads XML as a tree."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ _HEADING = re.compile(r"\s*<\?xml[^>]*\?>")
 
 
 def read_markup(text: str) -> dict[str, Any] | None:
-    """Elements and attributes under their names, elements that come several times as a list.
+    """Return elements and attributes by name, repeated elements as a list.
 
-    None where the text is no XML, is a document in which elements stand within prose, or declares a type of
-    document, and with it entities.
+    None if the text is no XML, is a document with elements inside prose, or declares a document type, which could
+    define entities.
     """
     text = _HEADING.sub("", text, count=1).strip()
     if not (text[:1] == "<" and text[-1:] == ">") or "<!" in text or len(text) > MAX_CHARS:

@@ -1,6 +1,6 @@
-"""Lines of keys and values that are no YAML: markdown lists, ``key = value``, dotted paths, records one after another.
+"""Reads lines of keys and values that are no YAML: markdown lists, ``key = value``, dotted paths, records.
 
-Each line is written anew as the YAML it means, and YAML's parser does the rest.
+Each line is rewritten as the YAML it means, and YAML's parser does the rest.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ def read_outline(text: str) -> dict[str, Any] | list[Any] | None:
     for line in lines:
         meant = _as_yaml(line.expandtabs(4))
         if meant is None or (not written and ":" not in meant):
-            return None  # most prose and code is known by its first line
+            return None  # the first line rules out most prose and code
         written.append(meant)
     try:
         value = _merged(parse_yaml("\n".join(written), repeated_keys=True)[0])
@@ -70,7 +70,7 @@ def _is_json(text: str) -> bool:
 
 
 def _merged(value: Any) -> Any:
-    """Return a tree in which items of one key each, all of them different, are a mapping."""
+    """Return a tree in which a list of items with one key each, all different, becomes a mapping."""
     if isinstance(value, dict):
         return {key: _merged(inner) for key, inner in value.items()}
     if not isinstance(value, list):
@@ -83,9 +83,9 @@ def _merged(value: Any) -> Any:
 
 
 def unflattened(mapping: dict[str, Any]) -> dict[str, Any]:
-    """Return ``flights[0].number`` and the like as the tree they spell, if most keys are such and some have an index.
+    """Return keys such as ``flights[0].number`` as a tree, if most keys are such paths and some have an index.
 
-    Keys with mere dots are as often names as paths, and stay.
+    Keys with only dots are as often names as paths, and are not changed.
     """
     paths = [key for key in mapping if _PATH.fullmatch(key)]
     if len(paths) < 2 or 2 * len(paths) < len(mapping) or not any("[" in key for key in paths):
@@ -103,7 +103,7 @@ def unflattened(mapping: dict[str, Any]) -> dict[str, Any]:
 
 
 def _listed(value: Any) -> Any:
-    """Return mappings from 0, 1, 2 … as lists."""
+    """Return the tree with mappings from 0, 1, 2 … as lists."""
     if not isinstance(value, dict):
         return value
     if value and list(value) == list(range(len(value))):

@@ -1,6 +1,6 @@
-"""Python's own spelling of values, as ``str()`` and ``repr()`` leave it: dicts, tuples, dataclasses, models, dates.
+"""Reads values as Python's ``str()`` and ``repr()`` write them: dicts, tuples, dataclasses, models, dates.
 
-Read by hand and not by Python's parser, which a text from outside can bring down, and which knows no
+Written by hand, because untrusted text can crash Python's parser, and because ``ast.literal_eval`` does not read
 ``Order(id='A-17', at=datetime.date(2024, 5, 1))``.
 """
 
@@ -34,9 +34,9 @@ class _NoLiteralError(ValueError):
 
 
 def read_literal(text: str) -> Any:
-    """The mapping or list that a text spells as Python does; None where it is something else.
+    """Return the mapping or list that a text is in Python's notation; None if it is something else.
 
-    Calls become what they were called with: ``Order(id='A-17')`` a mapping, ``Decimal('1.5')`` its one value.
+    Calls become their arguments: ``Order(id='A-17')`` a mapping, ``Decimal('1.5')`` its one value.
     """
     if len(text) > MAX_CHARS:
         return None
@@ -49,7 +49,7 @@ def read_literal(text: str) -> Any:
 
 
 def read_literal_at(text: str, start: int) -> tuple[Any, int] | None:
-    """The mapping or list that begins at `start`, and where it ends."""
+    """Return the mapping or list that begins at `start`, and its end; None if there is none."""
     if len(text) - start > MAX_CHARS:
         return None
     try:
@@ -67,7 +67,7 @@ class _Reader:
         self._at = self.end = start
 
     def peek(self, ahead: int = 0) -> tuple[str, str, int]:
-        """Kind, text and end of a token; ("", "", end) behind the last."""
+        """Return kind, text and end of a token; ("", "", end) after the last."""
         while len(self._next) <= ahead:
             match = _TOKEN.match(self._text, self._at)
             if match is None or match.lastgroup is None:
@@ -88,7 +88,7 @@ class _Reader:
         return not self._next and not self._text[self.end :].strip()
 
     def fields(self) -> dict[str, Any]:
-        """``id='A-17' qty=2``, as pydantic's models are printed."""
+        """Return fields such as ``id='A-17' qty=2``, as pydantic prints models."""
         found: dict[str, Any] = {}
         while self.peek()[0] == "name" and self.peek(1)[1] == "=":
             _, name = self.take()
@@ -131,7 +131,7 @@ class _Reader:
         start = min(at for at in (token.find("'"), token.find('"')) if at >= 0)
         inner = token[start + 1 : -1]
         if "\\" not in inner or not {"b", "r"}.isdisjoint(token[:start].lower()):
-            return inner  # bytes stay as they are printed
+            return inner  # bytes are kept as printed
         return _ESCAPED.sub(_unescaped, inner)
 
     def _items(self, closing: str, depth: int) -> list[Any]:
@@ -140,7 +140,7 @@ class _Reader:
             at = self.peek()
             found.append(self.value(depth + 1))
             if closing == "]" and at[0] == "text" and self.end != at[2]:
-                raise _NoLiteralError  # texts without a comma between them: an array's items, or one text in parts
+                raise _NoLiteralError  # texts without a comma: items of an array, or parts of one text
             if self.peek()[1] != closing:
                 self.take(",")
         self.take(closing)
@@ -207,14 +207,14 @@ def _float(text: str) -> float | str:
 
 
 def _pairs(value: Any) -> Any:
-    """An ordered dict's pairs as a mapping."""
+    """Return the pairs of an ordered dict as a mapping."""
     if isinstance(value, list) and all(isinstance(item, list) and len(item) == 2 for item in value):
         return {str(key): inner for key, inner in value}
     return value
 
 
 def _date(name: str, given: list[Any]) -> str:
-    """``datetime.date(2024, 5, 1)`` as 2024-05-01, and a time of that day behind it."""
+    """Return ``datetime.date(2024, 5, 1)`` as 2024-05-01, followed by the time if there is one."""
     numbers = [n for n in given if isinstance(n, int) and not isinstance(n, bool)]
     if name.rpartition(".")[2] not in ("date", "datetime") or len(numbers) < 3 or len(numbers) > 7:
         return ""

@@ -1,4 +1,4 @@
-"""Tables in text: separated by commas, tabs, semicolons or bars, drawn in markdown, or set in columns by spaces."""
+"""Reads tables in text: separated by commas, tabs, semicolons or bars, in markdown, or aligned by spaces."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _GAP = re.compile(r"\s{2,}|\t")
 
 
 def read_table(text: str) -> list[dict[str, str]] | None:
-    """The rows of a text that is a table with a heading, or None where it is none."""
+    """Return the rows of a table with a heading; None if the text is something else."""
     lines = [line.rstrip() for line in text.splitlines() if line.strip()]
     if not MIN_LINES <= len(lines) <= MAX_LINES:
         return None
@@ -29,7 +29,7 @@ def _is_rule(line: str) -> bool:
 
 
 def _looks(cell: str) -> tuple[bool, bool, bool]:
-    """Whether a cell has letters, digits, and others."""
+    """Return three flags: the cell has letters, digits, other characters."""
     return any(map(str.isalpha, cell)), any(map(str.isdigit, cell)), not cell.isalnum()
 
 
@@ -44,7 +44,7 @@ def _separated(lines: Sequence[str], separator: str) -> list[dict[str, str]] | N
 
 
 def _columns(lines: Sequence[str]) -> list[dict[str, str]] | None:
-    """Columns set by spaces, such as a printed DataFrame, whose heading may lack the name of the index."""
+    """Return the rows of a table aligned by spaces, such as a printed DataFrame, which may not name its index."""
     for split in (_GAP.split, str.split):
         cells = [split(line.strip()) for line in lines]
         head, body = cells[0], cells[1:]
@@ -54,7 +54,7 @@ def _columns(lines: Sequence[str]) -> list[dict[str, str]] | None:
         if len(tail) > 1 and tail[0].startswith("[") and tail[-1].endswith("]"):
             body = body[:-1]  # "[100 rows x 4 columns]"
         body = [row for row in body if set(row) not in ({"..."}, {"..", "..."})]
-        # Words of prose split at single spaces look like columns of words: a table has a number in its rows.
+        # Prose split at single spaces looks like columns of words, so every row must have a number.
         if all(any(map(str.isdigit, "".join(row))) for row in body):
             records = _records(head, body)
             if records is not None:
@@ -69,5 +69,5 @@ def _records(head: Sequence[str], body: Sequence[Sequence[str]]) -> list[dict[st
     if any(name.replace(".", "").isdigit() or not set('{}":=').isdisjoint(name) for name in head):
         return None
     if any(_looks(name) == _looks(row[i]) for i, name in enumerate(head) if _looks(name)[1] for row in body[:1]):
-        return None  # a first row like the others: there is no heading
+        return None  # the first row looks like the others, so there is no heading
     return [dict(zip(head, row, strict=True)) for row in body]

@@ -1,8 +1,8 @@
-"""YAML, read by PyYAML's parser; the tree is built here from its events.
+"""Reads YAML with PyYAML's parser, and builds the tree from its events.
 
-PyYAML's own constructors change what is written: ``0852`` becomes a number, ``yes`` a boolean, a date an object. Here a
-plain scalar stays as it is written unless its number prints the same. Events are also read without recursion, so
-no depth of brackets ends the process, and anchors are seen before an alias can multiply them.
+PyYAML's own constructors change values: ``0852`` becomes a number, ``yes`` a boolean, a date an object. Here a plain
+scalar stays text unless it is a number that prints the same. Reading events also needs no recursion, so no depth of
+brackets crashes the process, and anchors are refused before an alias can multiply them.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _WORDS |= {"true": True, "True": True, "TRUE": True, "false": False, "False": Fa
 
 
 class NotYamlError(ValueError):
-    """The text is something else, or YAML that is not read here."""
+    """The text is not YAML, or is YAML that is refused."""
 
 
 def read_yaml(text: str) -> dict[str, Any] | list[Any] | None:
@@ -65,7 +65,7 @@ def parse_yaml(text: str, *, repeated_keys: bool = False) -> list[Any]:
         repeated_keys: Read a mapping whose first key comes again as a list of records.
 
     Raises:
-        NotYamlError: It is no YAML, or has an anchor, an alias, or something else that is refused.
+        NotYamlError: The text is not YAML, or has an anchor, an alias, or another refused feature.
     """
     import yaml  # only here: it takes 20 ms to import
 
@@ -77,7 +77,7 @@ def parse_yaml(text: str, *, repeated_keys: bool = False) -> list[Any]:
 
 
 def _is_likely(text: str) -> bool:
-    """True if the first line that says something starts an item, a flow collection or a key."""
+    """True if the first line with content starts an item, a flow collection or a key."""
     lines = [line for line in text.splitlines() if line.strip()]
     first = next((line.strip(" \t") for line in lines if not line.lstrip().startswith(_SKIPPED)), "")
     return (len(lines) > 1 or first[:1] in ("{", "[")) and _LIKELY.match(first) is not None
@@ -90,7 +90,7 @@ class _Builder:
         self._text = text
         self._repeated_keys = repeated_keys
         self._documents: list[Any] = []
-        # An open collection is its items; a mapping's are keys and values in turn, with the line each key ends on.
+        # Per open collection: True for a mapping, its items (keys and values alternate), the last line of each key.
         self._open: list[tuple[bool, list[Any], list[int]]] = []
 
     def build(self, events: Iterable[Any]) -> list[Any]:

@@ -57,7 +57,7 @@ def turn_of_messages(messages: Sequence[BaseMessage], *, ended: bool = False, st
 
     Args:
         messages: The messages of one turn.
-        ended: True if the run ended by itself. Results at the end are its answer then (``return_direct``);
+        ended: True if the run was not interrupted. Results at the end are its answer then (``return_direct``);
             otherwise it was interrupted before its answer.
         structured: The structured answer of a run that ended, None if there is none.
     """

@@ -1,1 +1,1 @@
-"""Memory objects become chat messages, within a budget."""
+"""Turns memory objects into chat messages, within a budget."""

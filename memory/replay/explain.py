@@ -1,4 +1,4 @@
-"""What a replay shows of each turn, what it condenses or leaves out, and what that saves."""
+"""Explains a replay: what it shows, condenses or omits of each turn, and the tokens that saves."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from agentkit.turn import Turn
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TurnShown:
-    """How one turn appears in a replay.
+    """One turn as it appears in a replay.
 
     Attributes:
         number: The turn.
         question: Its question, shortened.
-        form: What is not whole of it: ``"full"``, ``"results condensed"``, ``"results cut"`` (below what they take
-            without a budget), ``"results, prose cut"``, ``"results, prose, arguments cut"``, and so on with code
+        form: The parts that are not shown whole: ``"full"`` (none), ``"results condensed"``, ``"results cut"`` (shorter
+            than without a budget), ``"results, prose cut"``, ``"results, prose, arguments cut"``, and so on with code
             and calls, or ``"left out"``.
-        calls: How many calls it made.
-        full_tokens: What its question, calls, whole results and answer would take.
+        calls: Number of calls.
+        full_tokens: Tokens of its question, calls, whole results and answer.
     """
 
     number: int
@@ -34,23 +34,23 @@ class TurnShown:
     full_tokens: int
 
     def __str__(self) -> str:
-        """One line."""
+        """Return the turn as one line."""
         calls = f"{self.calls} call{'' if self.calls == 1 else 's'}"
         return f"turn {self.number}  {self.form}  {calls}, {self.full_tokens} tokens in full  {self.question}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Explanation:
-    """What a model is shown before a turn.
+    """The replay before a turn, explained.
 
     Attributes:
         session: The session.
-        turn: The turn before which it is shown.
-        mode: The way to remember.
-        max_tokens: The budget, None for none.
+        turn: Number of the turn that follows the replay.
+        mode: The mode of replay.
+        max_tokens: The budget; None for no limit.
         turns: Every earlier turn, oldest first.
-        tokens: What the replay takes.
-        full_tokens: What all earlier turns would take in full.
+        tokens: Tokens of the replay.
+        full_tokens: Tokens of all earlier turns in full.
         text: The replay itself, each message with its role.
     """
 
@@ -65,16 +65,16 @@ class Explanation:
 
     @property
     def saved_tokens(self) -> int:
-        """Tokens saved against full history; below 0 where the replay takes more."""
+        """Return the tokens saved compared with the full history; negative if the replay takes more."""
         return self.full_tokens - self.tokens
 
     @property
     def left_out(self) -> tuple[int, ...]:
-        """The turns that are only counted."""
+        """Return the turns that are only counted."""
         return tuple(turn.number for turn in self.turns if turn.form == "left out")
 
     def __str__(self) -> str:
-        """A heading, then a line for each turn."""
+        """Return a heading, then a line for each turn."""
         share = f" ({100 * self.tokens / self.full_tokens:.0f} %)" if self.full_tokens else ""
         budget = "no budget" if self.max_tokens is None else f"a budget of {self.max_tokens} tokens"
         head = (
@@ -95,16 +95,16 @@ def explain(
     count: CountTokens,
     newest_chars: int = NEWEST_CHARS,
 ) -> Explanation:
-    """Replay objects as `replay` does, and say what became of each turn.
+    """Replay objects as `replay` does, and return how each turn appears.
 
     Args:
         turns: The earlier turns, oldest first.
         objects: Their memory objects, oldest first.
-        mode: The way to remember.
+        mode: The mode of replay.
         session: The session's name.
         max_tokens: As for `replay`.
-        count: Tokens of a text.
-        newest_chars: Characters of a result of the newest turn.
+        count: Returns the tokens of a text.
+        newest_chars: Characters of each result of the newest turn.
 
     Raises:
         InputError: As for `replay`.
@@ -137,7 +137,7 @@ def explain(
 
 
 def full_text(turn: Turn) -> str:
-    """All that was said and done in a turn."""
+    """Return the full text of a turn: question, calls, whole results and answer."""
     steps = [f"{step.tool} {step.tool_input}\n{step.observation}" for step in turn.steps]
     return "\n".join([turn.input, *steps, turn.output])
 

@@ -1,4 +1,4 @@
-"""A replay that keeps within a budget: the least pressure at which it fits."""
+"""Fits a replay into a budget: finds the least pressure at which it fits."""
 
 from __future__ import annotations
 
@@ -19,31 +19,31 @@ from agentkit.memory.replay.turns import ReplayMode, rooms, turn_messages
 CountTokens = Callable[[str], int]
 
 MESSAGE_TOKENS = 1
-"""What a message costs beside its text: what stands between it and the next."""
+"""Tokens of a message in addition to its text: the separator to the next message."""
 ROUNDS = 10
-"""Pressures that are tried; the last two differ by less than a fortieth of a halving."""
+"""Number of pressures attempted; the last two differ by less than a fortieth of a halving."""
 SHORT = 16
-"""Turns of a session that is planned as a whole; of a longer one at least so many are looked at."""
+"""Sessions up to this many turns are planned as a whole; of a longer one at least so many turns are considered."""
 BATCHES = (16, 8, 6, 5, 4, 3, 2)
-"""Turns of a longer session that step down together: the first of these that fits the room that is left."""
+"""Batch sizes: turns of a longer session that lose detail together; the first that fits the remaining room is used."""
 SETTLED = 0.65
-"""What those that have may take of the budget; the rest is for the turns to come. At 0.8, half of a replay is the
-beginning of the next on average (4,000 tokens, turns of 300); at 0.65 three quarters, and 84 % of the budget are used
-instead of 95 %. Sessions up to `SHORT` turns use all of it."""
+"""Share of the budget for batches that have lost detail; the rest is for later turns. At 0.8, half of a replay is on
+average the beginning of the next (4,000 tokens, turns of 300); at 0.65 it is three quarters, and 84 % of the budget is
+used instead of 95 %. Sessions up to `SHORT` turns use all of it."""
 MAX_PLANS = 256
-"""Plans that a memory keeps at hand."""
+"""Number of plans that a memory caches."""
 CHARS_PER_TOKEN = 4
 """Used only to bound how many turns are read."""
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """A replay and how it came about.
+    """A replay, and the room each turn got in it.
 
     Attributes:
         messages: The replay.
-        forms: How much of each turn that is shown is written, by its number, oldest first.
-        left_out: How many older turns are only counted.
+        forms: The room of each turn shown, by its number, oldest first.
+        left_out: Number of older turns that are only counted.
     """
 
     messages: list[BaseMessage]
@@ -52,12 +52,12 @@ class Plan:
 
 
 def cost(messages: Iterable[BaseMessage], count: CountTokens) -> int:
-    """Return the tokens of messages: their texts and calls, and `MESSAGE_TOKENS` for each."""
+    """Return the tokens of messages: their texts and calls, and `MESSAGE_TOKENS` for each message."""
     return sum(count(message_text(m)) + MESSAGE_TOKENS for m in messages)
 
 
 def message_text(message: BaseMessage) -> str:
-    """Return all that a message says, its calls included."""
+    """Return the text of a message, its calls included."""
     calls = message.tool_calls if isinstance(message, AIMessage) else []
     said = [f"{c['name']} {json.dumps(c['args'], ensure_ascii=False, default=repr)}" for c in calls]
     return "\n".join([str(message.content), *said])
@@ -69,9 +69,9 @@ class Part:
 
     Attributes:
         messages: The messages so far.
-        forms: How much of each turn that is shown is written, by its number.
-        ledger: What they state.
-        tokens: What they take, if a counter was given.
+        forms: The room of each turn shown, by its number.
+        ledger: What the messages state.
+        tokens: The tokens of the messages, if a counter was given.
     """
 
     messages: list[BaseMessage] = field(default_factory=list)
@@ -80,9 +80,9 @@ class Part:
     tokens: int = 0
 
     def add(self, turns: Sequence[MemoryObject], ages: Sequence[int], way: Way, pressure: float) -> Part:
-        """Add turns, each at its age, but for those that are only counted, and return the part itself.
+        """Add turns, each at its age, except those that are only counted; return this part.
 
-        It stops where the budget of the way is exceeded.
+        It stops as soon as the budget is exceeded.
         """
         for n, (turn, age) in enumerate(zip(turns, ages, strict=True)):
             room = rooms(turn, age, pressure, way.newest_chars)
@@ -101,7 +101,7 @@ class Part:
         return self
 
     def plan(self, newest: int) -> Plan:
-        """Return the replay, the turns that are not in it counted in its first message."""
+        """Return the replay; its first message counts the omitted turns."""
         left_out = min(self.forms) - 1 if self.forms else newest
         first = self.messages[:1]
         if left_out and first:
@@ -111,13 +111,13 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class Way:
-    """What does not change while a pressure is looked for.
+    """The settings that are constant during the search for a pressure.
 
     Attributes:
-        mode: The way to remember.
-        newest_chars: Characters of a result of the newest turn.
-        max_tokens: The budget; None for none.
-        count: Tokens of a text.
+        mode: The mode of replay.
+        newest_chars: Characters of each result of the newest turn.
+        max_tokens: The budget; None for no limit.
+        count: Returns the tokens of a text.
     """
 
     mode: ReplayMode
@@ -126,7 +126,7 @@ class Way:
     count: CountTokens = len
 
     def part(self, turns: Sequence[MemoryObject], ages: Sequence[int], pressure: float) -> Part | None:
-        """Return turns at a pressure; None if they exceed the budget."""
+        """Return the part for turns at a pressure; None if it exceeds the budget."""
         part = Part().add(turns, ages, self, pressure)
         if self.max_tokens is None or part.tokens > self.max_tokens:
             return None
@@ -134,7 +134,7 @@ class Way:
         return part if part.tokens <= self.max_tokens else None
 
     def fitted(self, turns: Sequence[MemoryObject], ages: Sequence[int]) -> tuple[float, Part] | None:
-        """Return the least pressure at which turns fit the budget, and the turns at it; None if they never do."""
+        """Return the least pressure at which turns fit the budget, and their part; None if they never fit."""
         low, high, found = LEAST, MOST, None
         for step in range(ROUNDS + 1):
             pressure = (low + high) / 2 if step else LEAST
@@ -153,19 +153,19 @@ def render(turns: Sequence[MemoryObject], mode: ReplayMode, newest_chars: int) -
 
     Args:
         turns: The turns, oldest first.
-        mode: The way to remember.
+        mode: The mode of replay.
         newest_chars: Characters of a result of the newest turn.
     """
     return Part().add(turns, _ages(turns), Way(mode, newest_chars), LEAST).plan(0)
 
 
 def _ages(turns: Sequence[MemoryObject], newest: int = 0) -> Sequence[int]:
-    """Return how far each turn is behind the newest, which itself is `newest`."""
+    """Return the age of each turn, oldest first; the last is `newest`."""
     return range(len(turns) - 1 + newest, newest - 1, -1)
 
 
 def left_out_line(turns: int) -> str:
-    """Return the line that stands for turns of which nothing is replayed."""
+    """Return the line that counts the omitted turns."""
     return f"[{turns} earlier turn{'s' if turns > 1 else ''} left out …]"
 
 
@@ -180,15 +180,15 @@ def within(
     """Return the replay at the least pressure that fits a budget.
 
     Args:
-        newest_first: The session's objects; of a long session only the newest are taken.
-        mode: The way to remember.
+        newest_first: The session's objects; of a long session only the newest are read.
+        mode: The mode of replay.
         max_tokens: The budget.
         count: Tokens of a text.
         newest_chars: Characters of a result of the newest turn.
-        plans: What earlier calls found out; it changes how long this takes, and nothing else.
+        plans: Cached plans of earlier calls; they only make this faster.
 
     Raises:
-        InputError: Not even the line that counts the turns fits.
+        InputError: The budget is too small even for the line that counts the turns.
     """
     turns = _in_reach(newest_first, max_tokens)
     if not turns:
@@ -208,20 +208,20 @@ def within(
 
 
 class Plans:
-    """The older parts of long sessions as they were last planned, for one memory.
+    """Cache of the older parts of long sessions, as last planned by one memory.
 
-    What is kept is used only for turns equal to those it was made of, so another process may write, or delete.
+    A cached part is used only for equal turns, so another process may store or delete turns.
     """
 
     def __init__(self) -> None:
-        """Nothing is planned yet."""
+        """Start with an empty cache."""
         self._lock = threading.Lock()
         self._kept: dict[tuple[str, int, int], tuple[list[MemoryObject], tuple[float, Part] | None]] = {}
 
     def of(
         self, turns: list[MemoryObject], batch: int, max_tokens: int, make: Callable[[], tuple[float, Part] | None]
     ) -> tuple[float, Part] | None:
-        """Return what `make` makes of these turns, or made of them before."""
+        """Return the cached part of these turns, or the result of `make`."""
         key = turns[-1].session, max_tokens, batch
         with self._lock:
             kept = self._kept.pop(key, None)
@@ -235,10 +235,10 @@ class Plans:
 
 
 def _grown(turns: list[MemoryObject], way: Way, batch: int, plans: Plans) -> Plan | None:
-    """Return the turns up to the last full batch as they were planned then, and those since behind them.
+    """Return the turns up to the last full batch as planned then, followed by the later ones.
 
-    The older part depends on nothing that comes later, so the replay only grows until the next batch is full.
-    None if it does not fit.
+    The older part does not depend on later turns, so the replay only grows until the next batch is full. None if it
+    does not fit.
     """
     border = _border(turns[-1].number, batch)
     assert way.max_tokens is not None
@@ -263,7 +263,7 @@ def _border(last: int, batch: int) -> int:
 
 
 def _in_reach(newest_first: Iterable[MemoryObject], max_tokens: int) -> list[MemoryObject]:
-    """Return the newest turns, oldest first: as many as any plan of them looks at."""
+    """Return the newest turns, oldest first: as many as any plan considers."""
     turns: list[MemoryObject] = []
     border, room = 0, CHARS_PER_TOKEN * max_tokens
     for turn in newest_first:
@@ -276,7 +276,7 @@ def _in_reach(newest_first: Iterable[MemoryObject], max_tokens: int) -> list[Mem
 
 
 def _reach_of(turns: Sequence[MemoryObject], border: int, max_tokens: int) -> list[MemoryObject]:
-    """Return the turns up to a border that could be shown at all, by nothing but what stands before the border."""
+    """Return the turns up to a border that could be shown, determined only by the turns before the border."""
     shown: list[MemoryObject] = []
     room = CHARS_PER_TOKEN * max_tokens
     for turn in reversed(turns):
@@ -287,13 +287,13 @@ def _reach_of(turns: Sequence[MemoryObject], border: int, max_tokens: int) -> li
 
 
 def _least_chars(turn: MemoryObject) -> int:
-    """Return about how many characters a turn takes at least while it is shown."""
+    """Return an estimate of the least characters a turn takes while it is shown."""
     words = min(len(turn.question), 60) + min(len(turn.output), 60)
     return words + sum(len(a.tool) + min(len(compact(a.input)), 60) for a in turn.actions)
 
 
 def _last_resort(newest: MemoryObject, max_tokens: int, count: CountTokens) -> Plan:
-    """Return the count of turns alone."""
+    """Return a plan with only the line that counts the turns."""
     only = [HumanMessage(left_out_line(newest.number))]
     if cost(only, count) > max_tokens:
         raise InputError(

@@ -1,9 +1,9 @@
-"""What a replay has stated so far, so that it says what changed and is silent only where silence is true.
+"""Tracks what a replay has stated, so that it writes changes and omits only values that are still true.
 
-Of each thing and key the ledger knows the value stated last. A thing is a row or record with an identifier that tools
-take (a key whose value a call was given as its only argument), or else a place: the same tool, called with the same
-arguments, and the path in its result. A value is left out only if the same was stated last of the same thing and key,
-and nothing stated since could be about that thing and say otherwise. When that is in doubt, it is said again.
+For each thing and key the ledger knows the last stated value. A thing is a row or record with an identifier that tools
+accept (a key whose value was the only argument of a call), or else a place: the same tool, called with the same
+arguments, and the path in its result. A value is omitted only if the last statement of the same thing and key has the
+same value, and no later statement could be about that thing and contradict it. In doubt it is written again.
 """
 
 from __future__ import annotations
@@ -34,11 +34,11 @@ Scope = tuple[Hashable, ...]
 
 EMPTY = ("null", '""', "[]", "{}")
 MAX_COMPARED = 64
-"""Later statements under the same key that are compared; behind more, a value is said again."""
+"""Later statements under the same key to compare with; after more of them, a value is written again."""
 
 
 class Entry(NamedTuple):
-    """A statement: the value as JSON, the step that made it, and when."""
+    """A statement: the value as JSON, the step that made it, and its position."""
 
     text: str
     reference: str
@@ -47,13 +47,13 @@ class Entry(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class About:
-    """What a statement is about, as far as the call and the result tell.
+    """The thing a statement is about, as far as the call and the result identify it.
 
     Attributes:
         place: The tool and its arguments as JSON.
         arguments: The scalar arguments, as JSON.
-        values: All values that may identify the thing: of arguments, keys on the path, and identifiers.
-        row: The key and value that identify the row or record; None if nothing does.
+        values: All values that may identify the thing: arguments, keys on the path, and identifiers.
+        row: The key and value that identify the row or record; None if there are none.
     """
 
     place: Scope
@@ -62,7 +62,7 @@ class About:
     row: tuple[str, str] | None = None
 
     def may_be(self, other: About) -> bool:
-        """True unless the two are certainly about different things, or are the same place."""
+        """True unless the two are surely about different things, or are the same place."""
         if self.row and other.row and self.row[0] == other.row[0]:
             return self.row == other.row
         if self.place == other.place:
@@ -76,10 +76,10 @@ class About:
 
 
 class Ledger:
-    """What was stated last of each thing and key. It is built turn by turn, in the order of the replay."""
+    """The last statement of each thing and key, built turn by turn in the order of the replay."""
 
     def __init__(self) -> None:
-        """Nothing is stated yet."""
+        """Start without statements."""
         self.at = 0
         self.last: dict[tuple[Scope, str], Entry] = {}
         self.keys: dict[Scope, list[str]] = {}
@@ -101,13 +101,14 @@ class Ledger:
         return other
 
     def result(self, action: Action, room: Room, named: Named, *, arguments_stand: bool = True) -> str:
-        """Return what is written of a result, and learn it.
+        """Return the text to write for a result, and record its statements.
 
         Args:
             action: The call and its result.
-            room: Characters it may take; where that is 0, only its reference is written.
-            named: Tells the rows that must stay.
-            arguments_stand: True if the call's arguments are written whole, so that their echo is not.
+            room: Characters the text may take; at 0 only the reference is written.
+            named: True for a value whose row must stay.
+            arguments_stand: True if the call's arguments are written whole, so that their echo in the result is
+                omitted.
         """
         self.at += 1
         value = _value_of(action)
@@ -131,20 +132,20 @@ class Ledger:
         return f"{text} {CUT} {'; '.join(marks)}".lstrip() if marks else text
 
     def forget(self, action: Action) -> None:
-        """Take a call whose result is not written and not even referred to."""
+        """Record a call whose result is neither written nor referred to."""
         self.at += 1
         draft = _Draft(self, action, given=False)
         self._learn(draft.node(_value_of(action)), draft, action.reference, is_stated=False)
 
     def arguments(self, action: Action) -> None:
-        """Take the arguments of a call, which state something too: ``scale {"replicas":5}``."""
+        """Record the arguments of a call, which are statements too: ``scale {"replicas":5}``."""
         self.at += 1
         about = _about(action, is_call=True)
         for key, text in about.arguments.items():
             self.by_key.setdefault(key, []).append((self.at, about, text))
 
     def is_contradicted(self, key: str, text: str, since: int, about: About) -> bool:
-        """True if something stated since then may be about the same thing and say otherwise, or too much was."""
+        """True if a later statement may contradict this one, or if there are too many later statements."""
         for n, (at, other, said) in enumerate(reversed(self.by_key.get(key, ()))):
             if at <= since:
                 return False
@@ -153,7 +154,7 @@ class Ledger:
         return False
 
     def holds(self, scope: Scope) -> bool:
-        """True if something within a record or list there was stated."""
+        """True if a value inside a record or list at this place was stated."""
         return bool(self.keys.get(scope) or self.rows.get(scope)) or (scope, "") in self.last
 
     def _forget_inside(self, scope: Scope) -> None:
@@ -189,9 +190,9 @@ class Ledger:
 
 
 def _written(root: Node | None, action: Action, room: Room, named: Named, *, is_whole: bool) -> tuple[str, bool, bool]:
-    """Return what is written, whether it is a text as the tool wrote it, and whether less than all of it is there.
+    """Return the text to write, True if it is the tool's own text, and True if part of the result is omitted.
 
-    The tool's own print is written if nothing is left out of it and it is the shorter; else JSON.
+    The tool's own text is used if nothing is omitted and it is shorter; otherwise JSON.
     """
     if root is None:
         return "", False, False
@@ -206,7 +207,7 @@ def _written(root: Node | None, action: Action, room: Room, named: Named, *, is_
 
 
 def _value_of(action: Action) -> Any:
-    """Return a result as its tool gave it."""
+    """Return a result as its tool returned it."""
     return action.facts["result"] if list(action.facts) == ["result"] else action.facts
 
 
@@ -219,16 +220,16 @@ def _about(action: Action, *, is_call: bool = False) -> About:
 
 
 class _Draft:
-    """What is to be written of one result: all of it that is not stated already."""
+    """The part of one result to write: all that is not already stated."""
 
     def __init__(self, ledger: Ledger, action: Action, *, given: bool, anew: bool = False) -> None:
-        """Read the ledger, which stays as it is but for the identifiers that this call shows.
+        """Read the ledger, which is not changed except for the identifiers that this call reveals.
 
         Args:
-            ledger: What is stated.
+            ledger: The statements so far.
             action: The call.
-            given: True if arguments that come back need not be written.
-            anew: True to write what is unchanged as well.
+            given: True if arguments echoed in the result are omitted.
+            anew: True to write unchanged values too.
         """
         self._ledger = ledger
         self._about = _about(action)
@@ -247,13 +248,13 @@ class _Draft:
         self.known_as: dict[tuple[str, str], tuple[Scope, tuple[str, str]]] = {}
 
     def node(self, value: Any) -> Node | None:
-        """Return what is to be written of the result; None for nothing."""
+        """Return the node to write; None for nothing."""
         made = self._value(value, self._about.place, "", self._about, top=True)
         self.is_news = made is not None
         return made
 
     def marks(self) -> list[str]:
-        """Return what is said of what is not written."""
+        """Return the marks for the parts that are not written."""
         found = []
         if self.unchanged:
             references = [self._ledger.last[place].reference for place in self.unchanged]
@@ -280,7 +281,7 @@ class _Draft:
             self.unchanged.append(place)
             return None
         if self._ledger.holds((*scope, key)):
-            self.lost.append(place)  # a record or rows stood here
+            self.lost.append(place)  # a record or rows were stated here
         elif not self._is_worth_writing(key, value, scope, about) and not (top and text in EMPTY):
             return None
         made = node_of(value, key)
@@ -288,7 +289,7 @@ class _Draft:
         return made
 
     def _is_stated(self, place: tuple[Scope, str], value: Any, about: About) -> bool:
-        """True if this was stated last of the place, and nothing since contradicts it."""
+        """True if this is the last statement of the place, and no later one contradicts it."""
         last = self._ledger.last.get(place)
         if last is None or self._anew or last.text != compact(value):
             return False
@@ -296,7 +297,7 @@ class _Draft:
         return not any(self._ledger.is_contradicted(key, compact(v), last.at, about) for key, v in keyed)
 
     def _is_worth_writing(self, key: str, value: Any, scope: Scope, about: About) -> bool:
-        """True unless it is an echo of the call's arguments, or nothing, and was nothing before."""
+        """True unless it is an echo of the call's arguments, or is empty and was empty before."""
         text, last = compact(value), self._ledger.last.get((scope, key))
         if last is not None and last.text != text:
             return True
@@ -325,7 +326,7 @@ class _Draft:
         return Node("record", items=shown, key=key).measure()
 
     def _thing(self, value: dict[str, Any]) -> tuple[Scope, tuple[str, str]] | None:
-        """Return what a record is about: the row that an argument named, or the record its first scalar identifies."""
+        """Return the thing a record is about: the row an argument named, or the record its first scalar identifies."""
         scalars = [(k, compact(v)) for k, v in value.items() if _can_identify(v)]
         known = self._ledger.known_as
         self._ledger.identifiers.update(key for key, text in scalars if text in self._only)
@@ -383,7 +384,7 @@ class _Draft:
         return self._is_stated((scope, key), value, about)
 
     def _list(self, rows: list[dict[str, Any]], scope: Scope, key: str, about: About) -> Node | None:
-        """Take rows that nothing tells apart: all of them are one value."""
+        """Return the node of rows without identifiers: together they are one value."""
         text, place = compact(rows), (scope, "")
         self.seen += [(k, about, compact(v)) for k, v in values_of(rows)]
         if self._is_stated(place, rows, about):

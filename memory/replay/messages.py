@@ -1,7 +1,7 @@
-"""Memory objects become chat messages: pure functions, one for each way to remember.
+"""Turns memory objects into chat messages: pure functions, one for each mode of replay.
 
-Every list made here is one that every provider takes: no system message, no empty message, each call followed by its
-result. Without a budget, the replay of n turns without the newest turn is a prefix of the replay of n + 1.
+Every provider accepts these lists: no system message, no empty message, each call followed by its result. Without a
+budget, the replay of n turns without the newest turn is a prefix of the replay of n + 1.
 """
 
 from __future__ import annotations
@@ -23,15 +23,15 @@ __all__ = ["MESSAGE_TOKENS", "NEWEST_CHARS", "CountTokens", "ReplayMode", "check
 
 
 def estimate_tokens(text: str) -> int:
-    """Return an offline estimate that errs on the high side: one token for three bytes of UTF-8, rounded up."""
+    """Return an offline estimate on the high side: one token for three bytes of UTF-8, rounded up."""
     return math.ceil(len(text.encode("utf-8", "surrogatepass")) / 3)
 
 
 def check_mode(mode: str) -> ReplayMode:
-    """Return `mode`, if there is such a way to remember.
+    """Return `mode` if it is a mode of replay.
 
     Raises:
-        ConfigError: There is none of that name.
+        ConfigError: There is no such mode.
     """
     if mode not in get_args(ReplayMode):
         raise ConfigError(f"replay is {shorten(repr(mode))}: give one of {', '.join(get_args(ReplayMode))}.")
@@ -47,18 +47,18 @@ def replay(
     newest_chars: int = NEWEST_CHARS,
     plans: Plans | None = None,
 ) -> list[BaseMessage]:
-    """Return the messages a session is replayed as, oldest first.
+    """Return the messages that replay a session, oldest first.
 
     Args:
-        newest_first: The session's objects. With a budget, no more are taken than may be shown.
-        mode: The way to remember.
-        max_tokens: Tokens all messages together may take, by `count`; None for no limit.
-        count: Tokens of a text.
-        newest_chars: Characters of a result of the newest turn.
-        plans: What earlier calls with this mode and counter found out, to be quicker.
+        newest_first: The session's objects. With a budget, no more are read than may be shown.
+        mode: The mode of replay.
+        max_tokens: Tokens of all messages together, by `count`; None for no limit.
+        count: Returns the tokens of a text.
+        newest_chars: Characters of each result of the newest turn.
+        plans: Cached plans of earlier calls with this mode and counter.
 
     Raises:
-        InputError: Not even the line that counts the turns fits.
+        InputError: The budget is too small even for the line that counts the turns.
     """
     if mode == "none":
         return []

@@ -1,4 +1,4 @@
-"""One turn as chat messages, in each of the ways to remember."""
+"""Turns one turn into chat messages, in each mode of replay."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ ReplayMode = Literal["none", "answers", "dialogue", "objects", "calls"]
 def turn_messages(
     turn: MemoryObject, mode: ReplayMode, ledger: Ledger, room: Sequence[Room], following: MemoryObject | None = None
 ) -> list[BaseMessage]:
-    """Return the messages a turn is replayed as; the ledger learns what they state.
+    """Return the messages that replay a turn; the ledger records what they state.
 
     Args:
         turn: The turn.
-        mode: The way to remember.
-        ledger: What the replay states before them.
-        room: How much is written of the turn, and of each of its calls.
-        following: The next turn; what it names of this one's results is not cut.
+        mode: The mode of replay.
+        ledger: What the replay has stated before them.
+        room: The room of the turn, and of each of its calls.
+        following: The next turn; values of this turn's results that it names are not cut.
     """
     answer = cut_text(turn.answer, room[0].prose)
     if mode == "answers":
@@ -50,14 +50,14 @@ def turn_messages(
 
 
 def rooms(turn: MemoryObject, age: int, pressure: float, newest_chars: int) -> list[Room] | None:
-    """Return how much is written of a turn and of each of its calls; None if the turn is only counted."""
+    """Return the room of a turn and of each of its calls; None if the turn is only counted."""
     calls = max(1, len(turn.actions))
     found = [room_of(age, pressure, newest_chars, (calls - 1 - n) / calls) for n in range(calls)]
     return None if found[0] is None else [room for room in found if room is not None]
 
 
 def _named(turn: MemoryObject, following: MemoryObject | None) -> Named:
-    """Return what tells whether a value is named by the question, an argument or the answer of these turns."""
+    """Return a function that is true for values named in a question, an argument or an answer of these turns."""
     said = [turn.question, turn.output, *(compact(action.input) for action in turn.actions)]
     if following is not None:
         said += [following.question, following.output, *(compact(action.input) for action in following.actions)]
@@ -68,7 +68,7 @@ def _named(turn: MemoryObject, following: MemoryObject | None) -> Named:
 def _lines(action: Action, ledger: Ledger, room: Room, named: Named) -> list[str]:
     """Return a call and its result as a note writes them: ``tool {"key":"value"} → result``.
 
-    Texts of several lines stand below, each line set in, so that none can be taken for a call.
+    Texts of several lines follow below, each line indented, so that none can be mistaken for a call.
     """
     short: dict[str, Any] = {}
     blocks: list[str] = []
@@ -94,12 +94,12 @@ def _lines(action: Action, ledger: Ledger, room: Room, named: Named) -> list[str
 
 
 def _set_in(text: str) -> str:
-    """Return lines of others, each set in by a space, so that none can be taken for a call."""
+    """Return lines, each indented by a space, so that none can be mistaken for a call."""
     return "\n".join(f" {line}".rstrip() for line in text.strip("\n").splitlines())
 
 
 def _argument(value: Any, room: Room) -> Any:
-    """Return an argument, cut if it is longer than there is room for."""
+    """Return an argument, cut if it is longer than its room."""
     if isinstance(value, str):
         return cut_text(value, room.code if "\n" in value.strip("\n") else room.argument)
     if isinstance(value, (dict, list)) and len(text := compact(value)) > room.argument:
@@ -117,7 +117,7 @@ def _result(action: Action, ledger: Ledger, room: Room, named: Named, *, argumen
 
 
 def _calls(actions: Sequence[Action], ledger: Ledger, rooms_of: Sequence[Room], named: Named) -> list[BaseMessage]:
-    """Return the calls of each reply in one message, and their results behind it."""
+    """Return the calls of each reply as one message, followed by their results."""
     messages: list[BaseMessage] = []
     for _, together in groupby(zip(actions, rooms_of, strict=True), key=lambda pair: pair[0].round):
         round_of = [(a, room, {k: _argument(v, room) for k, v in a.input.items()}) for a, room in together]

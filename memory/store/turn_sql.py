@@ -48,7 +48,7 @@ class TurnKey:
 
 
 class LastTurn(NamedTuple):
-    """What the row of a session's last turn holds, but for its payload."""
+    """The columns of a session's last turn, except its payload."""
 
     number: int
     state: str
@@ -209,7 +209,7 @@ def index_all(connection: Connection) -> None:
         try:
             turns = read_turns(connection, session, [number])
         except StoreError:
-            continue  # a damaged turn is reported by whoever reads it
+            continue  # reading the turn reports the damage
         for turn in turns:
             search_index.add(connection, turn)
 

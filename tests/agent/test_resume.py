@@ -1,4 +1,4 @@
-"""Going on with a turn that was broken off: nothing is done twice, and what is unknown is said."""
+"""Continuing a turn that was interrupted: nothing is done twice, and unknown outcomes are named as such."""
 
 import asyncio
 import os
@@ -124,7 +124,7 @@ def test_nothing_to_resume():
         agent.resume("s")
     with pytest.raises(ConfigError, match="give the agent a memory"):
         Agent(ScriptedChat([])).resume("s")
-    with pytest.raises(InputError, match="needs the session to go on with"):
+    with pytest.raises(InputError, match="needs the session to continue"):
         agent.invoke(Resume())
     with pytest.raises(SessionError, match="session name"):
         agent.resume("")

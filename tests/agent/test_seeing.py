@@ -78,7 +78,7 @@ def test_log_lines_of_limits_and_of_broken_turns(caplog):
         make([ModelError("secret")]).run("go", session="s")
     texts = [record.getMessage() for record in caplog.records]
     assert "limit reached: max_steps" in texts
-    assert texts[-1] == "turn broken off: session=s error=ModelError"
+    assert texts[-1] == "turn interrupted: session=s error=ModelError"
 
 
 def test_it_is_silent_until_somebody_listens(capsys):

@@ -105,7 +105,7 @@ def choose(min_isolation: Level, max_isolation: Level, allow_weak: bool) -> Isol
         raise ConfigError("PythonInterpreter does not run on Windows: use Linux, macOS, or WSL.")
     offered, lowest, highest = best(probe()), LEVELS.index(min_isolation), LEVELS.index(max_isolation)
     found = offered if LEVELS.index(offered.level) <= highest else limited(max_isolation)
-    # A maximum below the minimum is what to mend, also where the machine offers no more than that maximum.
+    # A maximum below the minimum is the value to fix, also where the machine offers no more than that maximum.
     asked = limited(max_isolation) if found.level == max_isolation and highest < lowest else found
     if problem := too_weak(asked, min_isolation, allow_weak):
         raise ConfigError(problem)

@@ -141,7 +141,7 @@ def accepted(
 def spans(
     search: Callable[[int], Iterable[Any]], text: str, data: bytes | None, glue: str | None = None
 ) -> Iterator[tuple[Any, int, int, bool]]:
-    """Yield each match that is not empty, with its start and end in characters of `text`, and whether it is glued.
+    """Yield each match that is not empty, with its start and end in characters of `text`, and True if it is glued.
 
     Behind a glued match the search resumes after the word or number the match starts in: all that begins within
     it is glued, and nothing that begins behind it is missed.

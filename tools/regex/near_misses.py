@@ -1,4 +1,4 @@
-"""Near misses: texts that look like a code and are none, so that "a bad code" is told apart from "no code".
+"""Near misses: texts that look like a code and are none, so that "a bad code" is distinguished from "no code".
 
 Four sources, the most trusted first: rejected matches (glued, failing a check, without context); the text as a
 reader sees it (`text_view.folded`); codes broken over a line; and each pattern's own `near` regex. A near miss
