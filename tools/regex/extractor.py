@@ -146,7 +146,7 @@ class RegexExtractor(BaseTool):
 
     @property
     def patterns(self) -> tuple[Pattern, ...]:
-        """The patterns, in declared order."""
+        """Return the patterns, in declared order."""
         return self._scanner.patterns
 
     def extract(self, text: str) -> list[Match]:
