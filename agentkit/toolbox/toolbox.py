@@ -1,7 +1,7 @@
 """The tools of one agent: checked once when the agent is made, then called so that nothing they do is raised.
 
-Whatever comes of a call, a result, an exception, bad arguments, an unknown name, no answer in time, is an
-`Observation` the model can read.
+A result, an exception, bad arguments, an unknown name, no answer in time: each becomes an `Observation` the model can
+read.
 """
 
 from __future__ import annotations
@@ -33,10 +33,11 @@ from agentkit.turn import Observation, ToolCall
 __all__ = ["RESERVED_NAMES", "RETRY_BASE_S", "Toolbox", "observe"]
 
 RESERVED_NAMES = frozenset({"recall"})
-"""Names of tools an agent adds by itself."""
+"""Names of the tools that agents add themselves."""
 
 RETRY_BASE_S = 0.1
-"""Seconds before the second try of a tool whose policy allows one; twice as long before each further try."""
+"""Seconds before the first retry, twice as long before each one after it; chosen by hand: most hiccups are shorter, and
+a model call takes seconds."""
 
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
@@ -47,7 +48,7 @@ class _Entry:
     policy: ToolPolicy
     timeout_s: float | None
     as_message: bool
-    """Whether it must be called with the whole tool call, so that status and artifact come back."""
+    """True if it must be called with the whole tool call, so that status and artifact come back."""
     is_async: bool
     is_sync: bool
     direct: DirectCall | None
@@ -90,20 +91,20 @@ class Toolbox:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """Names of the tools, in the order they were given."""
+        """Return the names of the tools, in the order they were given."""
         return tuple(self._entries)
 
     @property
     def policies(self) -> dict[str, ToolPolicy]:
-        """The policies, by tool name."""
+        """Return the policies, by tool name."""
         return {name: entry.policy for name, entry in self._entries.items()}
 
     def has(self, name: str) -> bool:
-        """Whether there is a tool of that name."""
+        """True if there is a tool of that name."""
         return name in self._entries
 
     def needs_approval(self, call: ToolCall) -> bool | Observation:
-        """Whether a person must approve the call; where its arguments do not fit, what the model is told instead.
+        """Return True if a person must approve the call; if its arguments do not fit, return what the model is told.
 
         Raises:
             HookError: The policy's own function raised.
@@ -139,7 +140,7 @@ class Toolbox:
     # --- calling -----------------------------------------------------------------------------------------
 
     def act(self, act: Act, config: RunnableConfig) -> Iterator[Observation]:
-        """Run the calls, side by side; results in the order of the calls, each as soon as those before it are there."""
+        """Run the calls side by side, and yield their results in the order of the calls, each as soon as it can be."""
         prepared = self._prepared(act)
         first = prepared[0]
         no_limit = isinstance(first, _Entry) and _least(first.timeout_s, act.seconds_left) is None
@@ -157,7 +158,7 @@ class Toolbox:
             yield running.popleft().observation(call)
 
     async def aact(self, act: Act, config: RunnableConfig) -> AsyncIterator[Observation]:
-        """As `act`, without blocking the event loop; left early, the async tools still running are cancelled."""
+        """Do as `act` does, without blocking the event loop; if closed early, cancel the running async tools."""
         deadline = None if act.seconds_left is None else time.monotonic() + act.seconds_left
         gate = asyncio.Semaphore(self._max_parallel or max(1, len(act.calls)))
         tasks = [
@@ -172,7 +173,7 @@ class Toolbox:
                 task.cancel()
 
     def _prepared(self, act: Act) -> list[_Entry | Observation]:
-        """What to call, or what to answer without calling anything."""
+        """Return for each call the tool, or the result it has without being made."""
         prepared = [act.known.get(call.id) or self._prepare(call) for call in act.calls]
         if act.allowed is not None:
             for i in range(act.allowed, len(prepared)):
@@ -210,7 +211,7 @@ def _entry(tool: BaseTool, default_timeout_s: float | None) -> _Entry:
 
 
 def _without_exit(coroutine: Any) -> Any:
-    """`coroutine` with SystemExit as an ordinary error: in the task LangChain makes of it, it would end the program."""
+    """Return `coroutine` with SystemExit as an ordinary error: in LangChain's task it would end the program."""
 
     @wraps(coroutine)
     async def guarded(*args: Any, **kwargs: Any) -> Any:
@@ -223,7 +224,7 @@ def _without_exit(coroutine: Any) -> Any:
 
 
 def _wants_call_id(tool: BaseTool) -> bool:
-    """Whether the tool has an argument LangChain fills with the call's id."""
+    """True if the tool has an argument LangChain fills with the call's id."""
     schema = tool.args_schema
     if not (isinstance(schema, type) and issubclass(schema, BaseModel)):
         return False
@@ -243,7 +244,7 @@ class _Running:
     began: float
 
     def observation(self, call: ToolCall) -> Observation:
-        """Wait for it, as long as its time lasts."""
+        """Wait for the call, as long as its time lasts, and return its result."""
         if isinstance(self.job, Observation):
             return self.job
         left = None if self.timeout_s is None else self.timeout_s - (time.monotonic() - self.began)
@@ -291,7 +292,7 @@ def _invoked(entry: _Entry, call: ToolCall, config: RunnableConfig) -> Any:
 
 
 def _may_pass(error: BaseException) -> bool:
-    """Whether another try could do better: arguments that do not fit will not fit the next time."""
+    """True if a retry could do better: arguments that do not fit will not fit the next time."""
     return isinstance(error, Exception) and not isinstance(error, ValidationError)
 
 
@@ -375,7 +376,7 @@ def _tool_input(entry: _Entry, call: ToolCall) -> Any:
 
 
 def _own(arguments: dict[str, Any]) -> dict[str, Any]:
-    """The arguments for one try: a tool that changes them must change neither the next try's nor the record."""
+    """Return the arguments for one attempt, which a tool may change without changing the record."""
     return deepcopy(arguments) if any(type(value) in (dict, list) for value in arguments.values()) else arguments
 
 
@@ -400,7 +401,7 @@ def _raised(entry: _Entry, call: ToolCall, error: BaseException, duration_s: flo
 
 
 def _argument_problems(tool: BaseTool, arguments: dict[str, Any]) -> list[str]:
-    """What is wrong with the arguments; empty where they fit and the tool itself raised a ValidationError."""
+    """Return what is wrong with the arguments; empty if they fit, and the tool itself raised the ValidationError."""
     schema = tool.tool_call_schema
     if not (isinstance(schema, type) and issubclass(schema, BaseModel)):
         return []
@@ -416,7 +417,7 @@ def _argument_problems(tool: BaseTool, arguments: dict[str, Any]) -> list[str]:
 
 
 def _checked_arguments(tool: BaseTool, arguments: dict[str, Any]) -> Mapping[str, Any]:
-    """The arguments as the tool would get them, with defaults."""
+    """Return the arguments as the tool would get them, with defaults."""
     schema = tool.tool_call_schema
     if not (isinstance(schema, type) and issubclass(schema, BaseModel)):
         return deepcopy(arguments)
