@@ -124,7 +124,7 @@ class Toolbox:
         except Exception as error:
             raise HookError(
                 f"The approval function of the tool {call.name!r} raised {type(error).__name__}: "
-                f"{shorten(error, 300)}. Next: mend ToolPolicy(approval=...); the steps so far are kept."
+                f"{shorten(error, 300)}. Next: fix ToolPolicy(approval=...); the steps so far are kept."
             ) from error
 
     def _check_name(self, name: str) -> None:
