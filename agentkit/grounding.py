@@ -127,7 +127,8 @@ def grounding_error(matches: Sequence[Match]) -> GroundingError:
     more = f" and {len(matches) - 5} more" if len(matches) > 5 else ""
     return GroundingError(
         f"The answer holds codes that stand neither in the question, the history, the system message nor any tool's "
-        f"result, also after the model was asked to mend it: {named}{more}. Ask again, or look at the steps in memory.",
+        f"result, even after the model was asked to correct it: {named}{more}. "
+        "Ask again, or look at the steps in memory.",
         codes=tuple(match.raw for match in matches),
     )
 

@@ -100,17 +100,17 @@ class RequestBuilder(BaseTool):
 
     @property
     def extractor(self) -> RegexExtractor:
-        """The extractor that finds the codes."""
+        """Return the extractor that finds the codes."""
         return self._extractor
 
     @property
     def parameters(self) -> tuple[str, ...]:
-        """The parameters, in the order of the requests."""
+        """Return the parameters, in the order of the requests."""
         return self._parameters
 
     @property
     def choices(self) -> Mapping[str, tuple[str, ...]]:
-        """The closed lists, by key."""
+        """Return the closed lists, by key."""
         return self._choices
 
     @property

@@ -103,7 +103,7 @@ class Edge:
 
     @property
     def model(self) -> BaseChatModel:
-        """The chat model; a named one is built at its first use."""
+        """Return the chat model; a named one is built at its first use."""
         if self._model is None:
             with self._lock:
                 if self._model is None:

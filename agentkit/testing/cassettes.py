@@ -49,7 +49,7 @@ class Recording:
 
     @property
     def note(self) -> str:
-        """One line for the user that says whose answers these are."""
+        """Return a line for the user that says whose answers these are."""
         if self.mode == "live":
             return "live: the answers come from the API."
         doing = "recording" if self.mode == "record" else "replaying"

@@ -74,7 +74,7 @@ class ScriptedChat(BaseChatModel):
 
     @property
     def requests(self) -> list[ScriptedRequest]:
-        """The requests so far, in order."""
+        """Return the requests so far, in order."""
         return self._requests
 
     def assert_all_used(self) -> None:

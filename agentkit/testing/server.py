@@ -82,7 +82,7 @@ class CohereServer:
 
     @property
     def url(self) -> str:
-        """Base URL, such as ``http://127.0.0.1:40123``.
+        """Return the base URL, such as ``http://127.0.0.1:40123``.
 
         Raises:
             InputError: The server is not running.

@@ -33,13 +33,13 @@ async def acall(
     deadline: float | None,
     gate: asyncio.Semaphore,
 ) -> Observation:
-    """Make one call and return what came of it.
+    """Make one call and return its result.
 
     Args:
-        entry: The tool; or the observation, where nothing is to be called.
+        entry: The tool; or the observation, if nothing is to be called.
         call: The call.
         config: LangChain config.
-        deadline: When the run's time is over, on `time.monotonic`; None for never.
+        deadline: The deadline of the run, on `time.monotonic`; None for none.
         gate: Bounds how many calls run at once.
     """
     if isinstance(entry, Observation):

@@ -92,12 +92,12 @@ class Toolbox:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """Names of the tools, in the order they were given."""
+        """Return the names of the tools, in the order they were given."""
         return tuple(self._entries)
 
     @property
     def policies(self) -> dict[str, ToolPolicy]:
-        """The policies, by tool name."""
+        """Return the policies, by tool name."""
         return {name: entry.policy for name, entry in self._entries.items()}
 
     def has(self, name: str) -> bool:
@@ -125,7 +125,7 @@ class Toolbox:
         except Exception as error:
             raise HookError(
                 f"The approval function of the tool {call.name!r} raised {type(error).__name__}: "
-                f"{shorten(error, 300)}. Next: mend ToolPolicy(approval=...); the steps so far are kept."
+                f"{shorten(error, 300)}. Next: fix ToolPolicy(approval=...); the steps so far are kept."
             ) from error
 
     def _check_name(self, name: str) -> None:
@@ -159,7 +159,7 @@ class Toolbox:
             yield running.popleft().observation(call)
 
     async def aact(self, act: Act, config: RunnableConfig) -> AsyncIterator[Observation]:
-        """As `act`, without blocking the event loop; left early, the async tools still running are cancelled."""
+        """Do as `act` does, without blocking the event loop; if closed early, cancel the running async tools."""
         from agentkit.toolbox.async_calls import acall  # which needs this module
 
         deadline = None if act.seconds_left is None else time.monotonic() + act.seconds_left
@@ -249,7 +249,7 @@ class _Running:
     began: float
 
     def observation(self, call: ToolCall) -> Observation:
-        """Wait for the call, as long as its time lasts, and return what came of it."""
+        """Wait for the call, as long as its time lasts, and return its result."""
         if isinstance(self.job, Observation):
             return self.job
         left = None if self.timeout_s is None else self.timeout_s - (time.monotonic() - self.began)
@@ -320,7 +320,7 @@ def _own(arguments: dict[str, Any]) -> dict[str, Any]:
 
 
 def collected(job: workers.Job, call: ToolCall) -> Observation:
-    """Return what came of a finished job."""
+    """Return the result of a finished job."""
     if job.error is not None:  # call_tool lets through only what ends a program
         return failure(prompts.tool_failed(call.name, job.error), "exception")
     observation: Observation = job.value

@@ -32,7 +32,7 @@ class OpenTurn:
     def __init__(
         self, store: Store, key: TurnKey, condense: Mapping[str, Condense], so_far: Sequence[Step] = ()
     ) -> None:
-        """Called by `Store.open` and `Store.reopen`."""
+        """Make an open turn; called by `Store.open` and `Store.reopen`."""
         self.session = key.session
         self.number = key.number
         self._store = store

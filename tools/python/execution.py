@@ -112,7 +112,7 @@ class Execution(_Frozen):
 
     @property
     def facts(self) -> dict[str, Any]:
-        """The facts for memory, ready for JSON: value, variables, files, figures, lost; at most 100 of each."""
+        """Return the facts for memory, ready for JSON: value, variables, files, figures, lost; at most 100 of each."""
         found: dict[str, Any] = {
             "value": self.value,
             "variables": [v.model_dump(mode="json", exclude_none=True) for v in self.variables],
@@ -123,7 +123,7 @@ class Execution(_Frozen):
         return {key: value for key, value in found.items() if value}
 
     def __str__(self) -> str:
-        """The text the model is shown; never empty, the same for the same outcome."""
+        """Return the text the model is shown; never empty, the same for the same outcome."""
         parts = [
             self.notice,
             self.stdout.rstrip("\n"),

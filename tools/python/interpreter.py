@@ -183,7 +183,7 @@ class PythonInterpreter(BaseTool):
 
     @property
     def isolation(self) -> Isolation:
-        """The isolation of the next session; each `Execution` says what held for it."""
+        """Return the isolation of the next session; each `Execution` has the isolation it ran with."""
         return self._sessions.isolation
 
     def close(self, session: str | None = None) -> None:

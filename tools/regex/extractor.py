@@ -146,7 +146,7 @@ class RegexExtractor(BaseTool):
 
     @property
     def patterns(self) -> tuple[Pattern, ...]:
-        """The patterns, in declared order."""
+        """Return the patterns, in declared order."""
         return self._scanner.patterns
 
     def extract(self, text: str) -> list[Match]:
@@ -300,7 +300,7 @@ def _check_examples(scanner: Scanner) -> None:
                 reasons = "; ".join(r.reason for r in alone.scan(View(example), keep_rejected=True).rejected)
                 because = f" ({reasons})" if reasons else ""
                 raise pattern.error(
-                    "examples", example, f"nothing is found in it{because}; mend the regex or the example"
+                    "examples", example, f"nothing is found in it{because}; fix the regex or the example"
                 )
         for example in pattern.non_examples:
             for *_, value, _ in alone.scan(View(example)).accepted:

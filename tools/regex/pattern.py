@@ -139,7 +139,7 @@ class Pattern:
 
     @property
     def key(self) -> str:
-        """The parameter its values are listed under."""
+        """Return the parameter that lists its values."""
         return self.parameter or self.name
 
     def error(self, field: str, value: object, problem: str) -> ConfigError:

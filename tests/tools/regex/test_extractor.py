@@ -742,7 +742,7 @@ CHECK_NAMES = "give 'luhn', 'mod97', 'uuid', 'uuid4', 'uuid7' or 'isbn', a funct
         ({"max_matches": True}, "field 'max_matches', value True: give a whole number from 1, or None"),
         ({"description": None}, "field 'description', value None: give a text"),
         ({"examples": [1]}, r"field 'examples', value \[1\]: give a list of texts"),
-        ({"examples": ["b"]}, "field 'examples', value 'b': nothing is found in it; mend the regex or the example"),
+        ({"examples": ["b"]}, "field 'examples', value 'b': nothing is found in it; fix the regex or the example"),
         (
             {"examples": ["xa"]},
             "field 'examples', value 'xa': nothing is found in it .has more letters or digits before",

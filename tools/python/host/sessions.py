@@ -53,7 +53,7 @@ class Sessions:
 
     @property
     def isolation(self) -> Isolation:
-        """The level of the next session."""
+        """Return the level of the next session."""
         return self._walls.isolation
 
     def start(self) -> None:

@@ -34,7 +34,7 @@ class Watch:
     """Watches one call."""
 
     def __init__(self, pid: int, room: Room) -> None:
-        """Begin; `pid` is the process's number on the host, 0 if its threads cannot be counted."""
+        """Start to watch; `pid` is the process's number on the host, 0 if its threads cannot be counted."""
         self._status = Path(f"/proc/{pid}/status") if pid else None
         self._room = room
         self._free, self._files = _left(room.fd)

@@ -105,7 +105,7 @@ class Workspace:
 
     @property
     def fd(self) -> int:
-        """The open folder."""
+        """Return the open folder."""
         return self._fd
 
     def _copy(self, file: Path) -> None:
